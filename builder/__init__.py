@@ -1,0 +1,1 @@
+"""Turn a manifest of Hugging Face models into tested, tagged Docker images."""

@@ -1,0 +1,1 @@
+"""Templates of the rendered contexts, installed as `builder.templates`."""
