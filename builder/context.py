@@ -1,0 +1,107 @@
+"""Own the build context: what an image is built from as a sorted tree of files, sent or written to a folder."""
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from builder import bundle
+from builder.errors import InternalError
+
+if TYPE_CHECKING:
+    from builder.lock import LockedModel
+    from builder.plan import ImagePlan
+
+# 2024-01-01T00:00:00Z. Every file of a context and of an image carries it, so equal content is an equal layer.
+SOURCE_DATE_EPOCH = 1704067200
+
+FILE_MODE = 0o644
+DIRECTORY_MODE = 0o755
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One file or directory of a context; `source` is its bytes, the local file that has them, or None for a directory."""
+
+    path: str
+    source: bytes | Path | None
+
+    @property
+    def mode(self) -> int:
+        """Permission bits: nothing of a context is private or runs by its mode."""
+        return DIRECTORY_MODE if self.source is None else FILE_MODE
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the content, zero for a directory."""
+        if self.source is None:
+            return 0
+        return self.source.stat().st_size if isinstance(self.source, Path) else len(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Entries in the order in which a walk of the tree meets them: parents first, siblings by name."""
+
+    entries: tuple[Entry, ...]
+
+
+def assemble(files: Mapping[str, bytes | Path]) -> Context:
+    """Make a context of `files` (path to content), with every directory that they need."""
+    directories = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."}
+    entries = [Entry(path=path, source=source) for path, source in files.items()]
+    entries += [Entry(path=path, source=None) for path in directories]
+    return Context(tuple(sorted(entries, key=lambda entry: PurePosixPath(entry.path).parts)))
+
+
+def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
+    """Make the context that `dockerfile` builds `image` from."""
+    files: dict[str, bytes | Path] = {"Dockerfile": dockerfile.encode()}
+    stages = resources.files("builder.templates").joinpath("stages")
+    files |= {f"stages/{stage.name}": stage.read_bytes() for stage in stages.iterdir() if stage.is_file()}
+    server = _runtime_folder()
+    files["stages/requirements.txt"] = server / "requirements.txt"
+    files |= {f"app/app/runtime/{module.name}": module.read_bytes() for module in server.glob("*.py")}
+    files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
+    for model in image.models:
+        files |= {f"models/{model.name}/{path}": source for path, source in _model_files(model).items()}
+    return assemble(files)
+
+
+def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
+    """Return what a model's stage reads: the cache's own files, and the model's or the list to fetch them by."""
+    files: dict[str, bytes | Path] = {f"cache/{path}": content for path, content in model.cache_files.items()}
+    if model.folder is None:
+        request = {"repo": model.source, "revision": model.revision, "files": list(model.recipe.files)}
+        files["fetch.json"] = (json.dumps(request, indent=2) + "\n").encode()
+    else:
+        files |= {f"files/{path}": model.folder / path for path in model.recipe.files}
+    return files
+
+
+def _runtime_folder() -> Path:
+    """Find the server's source without importing it: the two packages never load each other."""
+    spec = importlib.util.find_spec("runtime")
+    if spec is None or spec.origin is None:
+        raise InternalError("the `runtime` package is not installed beside `builder`")
+    return Path(spec.origin).parent
+
+
+def write(context: Context, directory: Path) -> None:
+    """Write `context` below `directory`, which `docker build` then builds to the same layers."""
+    for entry in context.entries:
+        target = directory / entry.path
+        if entry.source is None:
+            target.mkdir(parents=True, exist_ok=True)
+        elif isinstance(entry.source, Path):
+            shutil.copyfile(entry.source, target)
+        else:
+            target.write_bytes(entry.source)
+        target.chmod(entry.mode)
+    for entry in reversed(context.entries):
+        os.utime(directory / entry.path, (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))

@@ -1,0 +1,209 @@
+"""Own `models.yaml`: text to a frozen `Manifest`, with every problem of it found at once; no file of a model is read."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from builder import document, reference
+from builder.document import Document
+from builder.errors import InputError, Problem, ProblemsError
+
+Task = Literal["embedding", "reranker"]
+Dtype = Literal["fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4"]
+Pooling = Literal["mean", "cls"]
+Activation = Literal["sigmoid", "identity"]
+
+_NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
+_REPOSITORY_ID = r"^[\w.-]+/[\w.-]+$"
+_REVISION = r"^[\w./-]+$"
+_PLATFORM = r"^linux/(amd64|arm64)$"
+
+Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
+RepositoryId = Annotated[str, StringConstraints(pattern=_REPOSITORY_ID, max_length=96)]
+Revision = Annotated[str, StringConstraints(pattern=_REVISION, max_length=128)]
+Tag = Annotated[str, AfterValidator(lambda text: text if "{" in text else reference.check_tag(text))]
+Count = Annotated[int, Field(gt=0, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Model(_Section):
+    """One model: where it comes from, and what its repository does not say about serving it."""
+
+    task: Task
+    repo: RepositoryId | None = None
+    revision: Revision = "main"
+    path: str | None = None
+    dtype: Dtype = "fp32"
+    graph: str | None = None
+    output: str | None = None
+    pooling: Pooling | None = None
+    normalize: bool | None = None
+    prompts: dict[str, str] | None = None
+    default_prompt: str | None = None
+    dimensions: Annotated[list[Count], Field(min_length=1)] | None = None
+    max_length: Count | None = None
+    activation: Activation | None = None
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.repo is None) == (self.path is None):
+            msg = "give either `repo` (a Hub repository) or `path` (a local folder)"
+            raise ValueError(msg)
+        return self
+
+
+class Image(_Section):
+    """One image: the models in it and the names it gets once it is tested."""
+
+    models: Annotated[list[str], Field(min_length=1)]
+    repository: Annotated[str, AfterValidator(reference.check_repository)] | None = None
+    tags: Annotated[list[Tag], Field(min_length=1)] = ["latest"]
+
+
+class Defaults(_Section):
+    """What every image shares unless it says otherwise."""
+
+    base: Annotated[str, AfterValidator(reference.check_base)] = "debian:bookworm-slim"
+    platform: Annotated[str, StringConstraints(pattern=_PLATFORM)] | None = None
+
+
+class Manifest(_Section):
+    """The whole of `models.yaml`; `directory` is what its paths are relative to."""
+
+    version: Literal[1]
+    defaults: Defaults = Defaults()
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    images: Annotated[dict[Name, Image], Field(min_length=1)]
+
+
+_SECTIONS: Mapping[str, type[_Section]] = {"models": Model, "images": Image}
+
+# What a failed check of pydantic means to the person who wrote the file.
+_EXPECTED = {
+    "string_type": "must be a string",
+    "int_type": "must be a whole number",
+    "bool_type": "must be `true` or `false`",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of names to values",
+    "model_type": "must be a mapping of keys to values",
+    "greater_than": "must be greater than zero",
+    "missing": "this key is required",
+    "too_short": "must not be empty",
+}
+
+_PATTERNS = {
+    _NAME: "is not a name: use lower-case letters and digits, joined by `.`, `_` or `-`",
+    _REPOSITORY_ID: "is not a Hub repository: write `organisation/name`",
+    _REVISION: "is not a revision: give a commit, a branch or a tag",
+    _PLATFORM: "is not a platform that the runtime has wheels for: use `linux/amd64` or `linux/arm64`",
+}
+
+
+def load(file: Path, *, environment: Mapping[str, str]) -> Manifest:
+    """Read and check the manifest in `file`.
+
+    Raises InputError when it can't be read, and ProblemsError with every problem of it.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        hint = "pass the manifest's path: build-image --models models.yaml"
+        raise InputError(f"there is no manifest at `{file}`", hint=hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"`{file}` can't be read: {error}") from error
+    return parse(text, file=file, environment=environment)
+
+
+def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
+    """Check the manifest's text; paths in it are relative to the folder of `file`."""
+    read = document.parse(text, file=str(file), environment=environment)
+    problems = list(read.problems)
+    manifest = None
+    if not problems or read.data is not None:
+        try:
+            manifest = Manifest.model_validate(read.data if read.data is not None else {})
+        except ValidationError as error:
+            problems += [_problem(read, details) for details in error.errors(include_url=False)]
+        problems += _cross_check(read, file.parent)
+    if manifest is None or problems:
+        raise ProblemsError(sorted(problems, key=lambda problem: problem.line or 0))
+    return manifest
+
+
+def _problem(read: Document, details: Any) -> Problem:  # noqa: ANN401 - pydantic's TypedDict has no public import
+    path = tuple(part for part in details["loc"] if part != "[key]")
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        return read.problem(path, "unknown key", hint=_did_you_mean(str(path[-1]), _known_keys(path)))
+    if kind == "literal_error":
+        allowed = details["ctx"]["expected"]
+        return read.problem(path, f"must be {allowed.replace(chr(39), '`')}, not `{details['input']}`")
+    if kind == "string_pattern_mismatch":
+        return read.problem(path, f"`{details['input']}` {_PATTERNS[details['ctx']['pattern']]}")
+    if kind == "value_error":
+        return read.problem(path, str(details["ctx"]["error"]))
+    message = _EXPECTED.get(kind, details["msg"])
+    if kind.endswith("_type"):
+        message += f", not `{details['input']}`"
+    return read.problem(path, message)
+
+
+def _known_keys(path: tuple[str | int, ...]) -> list[str]:
+    section: type[_Section] = Manifest
+    if len(path) > 1:
+        section = _SECTIONS.get(str(path[0]), Defaults)
+    return list(section.model_fields)
+
+
+def _did_you_mean(word: str, known: list[str]) -> str | None:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
+
+
+def _cross_check(read: Document, directory: Path) -> Iterator[Problem]:
+    """Find what no single value shows; works on raw data, so that other problems hide none of these."""
+    models = _mapping(_mapping(read.data).get("models"))
+    images = _mapping(_mapping(read.data).get("images"))
+    for name, model in models.items():
+        yield from _check_model(read, name, _mapping(model), directory)
+    for name, image in images.items():
+        yield from _check_members(read, name, _mapping(image).get("models"), list(models))
+
+
+def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
+    path = model.get("path")
+    if isinstance(path, str) and not (directory / path).is_dir():
+        yield read.problem(("models", name, "path"), f"there is no folder `{directory / path}`")
+    default, prompts = model.get("default_prompt"), _mapping(model.get("prompts"))
+    if isinstance(default, str) and prompts and default not in prompts:
+        hint = _did_you_mean(default, list(prompts))
+        yield read.problem(("models", name, "default_prompt"), f"there is no prompt `{default}`", hint=hint)
+
+
+def _check_members(read: Document, image: str, members: object, models: list[str]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, member in enumerate(members if isinstance(members, list) else []):
+        path = ("images", image, "models", index)
+        if isinstance(member, str) and member not in models:
+            yield read.problem(path, f"there is no model `{member}`", hint=_did_you_mean(member, models))
+        if isinstance(member, str) and member in seen:
+            yield read.problem(path, f"`{member}` is in the list twice")
+        seen.add(str(member))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,132 @@
+"""Own what this host knows about its network and the Hub, gathered as secrets of the build; it sends nothing.
+
+The stages that download get them as BuildKit secret mounts (`templates/stages/network.sh` reads them), so that
+neither a layer nor the history of the image holds any.
+"""
+
+import configparser
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from builder.errors import InputError
+
+_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "no-index", "find-links", "proxy", "timeout", "retries")
+_PIP_SECTIONS = ("global", "install")
+
+
+def secrets(environment: Mapping[str, str], *, ca_bundle: Path | None = None) -> dict[str, bytes]:
+    """Gather the secrets `ca_bundle`, `network`, `pip_conf` and `hf_token`; what the host does not set is left out.
+
+    Raises InputError when a certificate bundle is named but can't be read.
+    """
+    found = {
+        "ca_bundle": _ca_bundle(environment, ca_bundle),
+        "network": _network(environment),
+        "pip_conf": _pip_conf(environment),
+        "hf_token": _hub_token(environment),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def sensitive(values: Mapping[str, bytes]) -> set[str]:
+    """Return the strings in `values` that must never be shown: the Hub token, and credentials inside addresses."""
+    token = values.get("hf_token", b"").decode()
+    words = {word.strip("'\"") for name in ("network", "pip_conf") for word in _words(values.get(name, b"").decode())}
+    return {text for text in {token, *(_password(word) for word in words)} if text}
+
+
+def _words(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        yield from line.replace("=", " ", 1).split()
+
+
+def _password(address: str) -> str:
+    try:
+        return urlsplit(address).password or ""
+    except ValueError:
+        return ""
+
+
+def _ca_bundle(environment: Mapping[str, str], chosen: Path | None) -> bytes:
+    named = [environment[name] for name in _CA_VARIABLES if environment.get(name)]
+    path = chosen or (Path(named[0]) if named else None)
+    if path is None:
+        return b""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "pass --ca-bundle FILE with a PEM file, or unset " + ", ".join(_CA_VARIABLES)
+        raise InputError(f"the certificate bundle `{path}` can't be read: {error.strerror}", hint=hint) from error
+
+
+def _network(environment: Mapping[str, str]) -> bytes:
+    """Write the proxies, in both spellings that programs read, and the Hub's address as a shell file."""
+    lines = []
+    for name in _PROXY_VARIABLES:
+        value = environment.get(name) or environment.get(name.lower())
+        if value:
+            lines += [f"{spelling}={shlex.quote(value)}" for spelling in (name, name.lower())]
+    if environment.get("HF_ENDPOINT"):
+        lines.append(f"HF_ENDPOINT={shlex.quote(environment['HF_ENDPOINT'])}")
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def _pip_conf(environment: Mapping[str, str]) -> bytes:
+    """Merge pip's own configuration, files first and environment last, into one file without local paths."""
+    options: dict[str, str] = {}
+    for path in _pip_files(environment):
+        options |= _read_pip_file(path)
+    for option in _PIP_OPTIONS:
+        value = environment.get("PIP_" + option.upper().replace("-", "_"))
+        if value:
+            options[option] = value
+    reachable = {option: _without_local_paths(value) for option, value in options.items()}
+    lines = [f"{option} = {value}\n" for option, value in sorted(reachable.items()) if value]
+    return "".join(["[global]\n", *lines]).encode() if lines else b""
+
+
+def _pip_files(environment: Mapping[str, str]) -> list[Path]:
+    """List pip's configuration files, the weakest first (pip's manual, "Configuration")."""
+    override = environment.get("PIP_CONFIG_FILE")
+    if override == os.devnull:
+        return []
+    home = Path(environment.get("HOME", "/"))
+    user = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    files = [Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"), home / ".pip/pip.conf", user / "pip/pip.conf"]
+    files.append(Path(sys.prefix) / "pip.conf")
+    return [*files, Path(override)] if override else files
+
+
+def _read_pip_file(path: Path) -> dict[str, str]:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise InputError(f"pip's configuration `{path}` can't be read: {error}") from error
+    found = {}
+    for section in _PIP_SECTIONS:
+        if parser.has_section(section):
+            found |= {option: value for option, value in parser.items(section) if option in _PIP_OPTIONS}
+    return found
+
+
+def _without_local_paths(value: str) -> str:
+    """Drop what a build can't see: folders and `file:` addresses of this host."""
+    return " ".join(word for word in value.split() if not word.startswith(("/", ".", "~", "file:")))
+
+
+def _hub_token(environment: Mapping[str, str]) -> bytes:
+    """Return the Hub token as huggingface_hub finds it: HF_TOKEN, else the file that `hf auth login` writes."""
+    token = environment.get("HF_TOKEN", "").strip()
+    if not token:
+        cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/")) / ".cache")
+        home = Path(environment.get("HF_HOME") or cache / "huggingface")
+        path = Path(environment.get("HF_TOKEN_PATH") or home / "token")
+        token = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return token.encode()

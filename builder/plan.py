@@ -1,0 +1,87 @@
+"""Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from builder import reference, render
+from builder.errors import InputError, Problem, ProblemsError
+from builder.git import Git
+from builder.lock import Lock, LockedModel
+from builder.manifest import Image, Manifest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImagePlan:
+    """One image: what it is built from, and the references it gets once it is tested."""
+
+    name: str
+    base: str
+    platform: str | None
+    models: tuple[LockedModel, ...]
+    references: tuple[str, ...]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the image, by the OCI annotation's names where there is one."""
+        models = " ".join(f"{model.source}@{model.revision}" for model in self.models)
+        return {
+            "org.opencontainers.image.title": self.name,
+            "org.opencontainers.image.base.name": self.base,
+            "build-image.models": models,
+        }
+
+
+def choose(manifest: Manifest, names: Sequence[str]) -> dict[str, Image]:
+    """Return the images called `names`, or all where none is named."""
+    unknown = [name for name in names if name not in manifest.images]
+    if unknown:
+        hint = f"the manifest has: {', '.join(manifest.images)}"
+        raise InputError(f"there is no image `{unknown[0]}`", hint=hint)
+    return {name: image for name, image in manifest.images.items() if not names or name in names}
+
+
+def needs_git(images: Mapping[str, Image]) -> bool:
+    """Tell whether any tag of `images` asks for git."""
+    return any("git" in render.variables(tag) for image in images.values() for tag in image.tags)
+
+
+def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> tuple[ImagePlan, ...]:
+    """Plan `images`; raises ProblemsError with every tag that can't be used."""
+    plans, problems = [], []
+    owners: dict[str, str] = {}
+    for name, image in images.items():
+        repository = image.repository or name
+        references = []
+        for index, template in enumerate(image.tags):
+            try:
+                tag = reference.check_tag(render.tag(template, git=git, lock=lock))
+            except ValueError as error:
+                problems.append(Problem(file="manifest", path=f"images.{name}.tags[{index}]", message=str(error)))
+                continue
+            references.append(f"{repository}:{tag}")
+        plans.append(_plan(manifest, name, image, lock, tuple(dict.fromkeys(references))))
+        problems += _claim(owners, plans[-1])
+    if problems:
+        raise ProblemsError(problems)
+    return tuple(plans)
+
+
+def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:
+    return ImagePlan(
+        name=name,
+        base=manifest.defaults.base,
+        platform=manifest.defaults.platform,
+        models=tuple(lock.models[model] for model in image.models),
+        references=references,
+    )
+
+
+def _claim(owners: dict[str, str], image: ImagePlan) -> list[Problem]:
+    """Give every reference one owner; a second one would overwrite the first."""
+    problems = []
+    for name in image.references:
+        owner = owners.setdefault(name, image.name)
+        if owner != image.name:
+            message = f"`{name}` is already the name of the image `{owner}`"
+            problems.append(Problem(file="manifest", path=f"images.{image.name}.tags", message=message))
+    return problems

@@ -1,0 +1,53 @@
+"""Own image references: what a valid repository, tag and base image is; it asks no registry.
+
+The grammar is that of the OCI distribution specification and of `distribution/reference`.
+"""
+
+import re
+
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MAX_REPOSITORY_LENGTH = 255
+
+
+def check_repository(text: str) -> str:
+    """Return `text` when it names a repository (no tag, no digest), else raise ValueError."""
+    if len(text) > _MAX_REPOSITORY_LENGTH or not _REPOSITORY.fullmatch(text):
+        msg = f"`{text}` is not an image repository: use lower-case letters, digits, `.`, `_`, `-` and `/`, and no tag"
+        raise ValueError(msg)
+    return text
+
+
+def check_tag(text: str) -> str:
+    """Return `text` when it is a tag, else raise ValueError."""
+    if not _TAG.fullmatch(text):
+        msg = f"`{text}` is not a tag: use up to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`"
+        raise ValueError(msg)
+    return text
+
+
+def check_base(text: str) -> str:
+    """Return `text` when it is an image that the runtime can stand on, else raise ValueError."""
+    name, _, digest = text.partition("@")
+    repository, tag = split(name)
+    if digest and not _DIGEST.fullmatch(digest):
+        msg = f"`{text}` is not an image reference: a digest is `sha256:` and 64 hexadecimal digits"
+        raise ValueError(msg)
+    check_repository(repository)
+    if tag is not None:
+        check_tag(tag)
+    if "alpine" in repository.rsplit("/", 1)[-1] or "alpine" in (tag or ""):
+        msg = f"`{text}` is Alpine: ONNX Runtime has no wheel for musl; use a glibc base such as `debian:bookworm-slim`"
+        raise ValueError(msg)
+    return text
+
+
+def split(name: str) -> tuple[str, str | None]:
+    """Split `repository[:tag]`; a colon before the last slash belongs to the registry's port."""
+    head, colon, tail = name.rpartition(":")
+    if colon and "/" not in tail:
+        return head, tail
+    return name, None

@@ -1,0 +1,91 @@
+"""Own Jinja: the Dockerfile of an image, and tags from their templates; a name that is not there is an error."""
+
+import functools
+import json
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import jinja2
+from jinja2 import meta
+
+from builder.context import SOURCE_DATE_EPOCH
+from builder.git import Git
+
+if TYPE_CHECKING:
+    from builder.lock import Lock
+    from builder.plan import ImagePlan
+
+# What the server and every client of the baked cache read; `tests/test_contract.py` holds both sides together.
+ENVIRONMENT = {
+    "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PYTHONPATH": "/app",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "HOME": "/tmp",  # noqa: S108 - the only writable folder of a read-only container
+    "HF_HOME": "/opt/hf-cache",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_ALLOW_REMOTE_MODELS": "false",
+    "RUNTIME_BUNDLE": "/opt/bundle/bundle.json",
+}
+
+# The names under which a network stage may mount secrets; those that a build does not have are left out.
+NETWORK_SECRETS = ("ca_bundle", "network", "pip_conf")
+
+
+def dockerfile(image: "ImagePlan", *, version: str) -> str:
+    """Return the Dockerfile of `image`; it builds with `docker build` as well."""
+    template = _environment().from_string(resources.files("builder.templates").joinpath("Dockerfile.jinja").read_text())
+    return template.render(
+        image=image,
+        version=version,
+        environment=ENVIRONMENT,
+        epoch=str(SOURCE_DATE_EPOCH),
+        secrets=NETWORK_SECRETS,
+    )
+
+
+def tag(template: str, *, git: Git | None, lock: "Lock") -> str:
+    """Fill in a tag template; raises ValueError that says what is wrong with it."""
+    if "{" not in template:
+        return template
+    names = {"lock": lock} if git is None else {"lock": lock, "git": git}
+    try:
+        return _environment().from_string(template).render(names)
+    except jinja2.UndefinedError as error:
+        reason = "the manifest is not in a git checkout with a commit" if git is None else str(error)
+        msg = f"`{template}` can't be filled in: {reason}"
+        raise ValueError(msg) from error
+    except jinja2.TemplateError as error:
+        msg = f"`{template}` is not a template: {error}"
+        raise ValueError(msg) from error
+
+
+def variables(template: str) -> set[str]:
+    """Return the names that a tag template asks for; a template that can't be parsed asks for none."""
+    if "{" not in template:
+        return set()
+    try:
+        return meta.find_undeclared_variables(_environment().parse(template))
+    except jinja2.TemplateError:
+        return set()
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(  # noqa: S701 - no HTML is made here
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["exec_form"] = json.dumps
+    environment.filters["quoted"] = _quoted
+    return environment
+
+
+def _quoted(value: str) -> str:
+    """Quote a value of ENV or LABEL: nothing in it is expanded, and it stays on its line."""
+    if "\n" in value or "\r" in value:
+        msg = f"a value of the Dockerfile has a line break: {value!r}"
+        raise ValueError(msg)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'

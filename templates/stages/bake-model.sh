@@ -1,0 +1,25 @@
+#!/bin/sh
+# Lays one model out in /out as a Hugging Face cache: real files, no blobs, no links among them.
+set -eu
+
+source=$1 # organisation/name
+revision=$2
+epoch=$3
+
+organisation=${source%/*}
+name=${source#*/}
+cache=/out/opt/hf-cache
+repository=models--$organisation--$name
+snapshot=$cache/hub/$repository/snapshots/$revision
+
+mkdir -p "$snapshot" "$cache/transformers/$organisation"
+cp -R /model/cache/. "$cache/"
+if [ -f /model/fetch.json ]; then
+    sh /stages/network.sh /opt/hub/bin/python /stages/fetch_model.py /model/fetch.json "$snapshot"
+else
+    cp -R /model/files/. "$snapshot/"
+fi
+# transformers.js finds a model below its cache folder as organisation/name.
+ln -s "../../hub/$repository/snapshots/$revision" "$cache/transformers/$organisation/$name"
+
+sh /stages/normalise.sh "$epoch"
