@@ -26,7 +26,7 @@ DIRECTORY_MODE = 0o755
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One file or directory of a context; `source` is its bytes, the local file that has them, or None for a directory."""
+    """One file or directory; `source` is its bytes, the local file that has them, or None for a directory."""
 
     path: str
     source: bytes | Path | None

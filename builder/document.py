@@ -74,7 +74,9 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self.constructor.construct_object(self._filled(node, path))
+        if isinstance(node, yaml.ScalarNode):
+            node = self._filled(node, path)
+        return self.constructor.construct_object(node)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         self._refuse_duplicates(node, path)

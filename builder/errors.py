@@ -66,9 +66,7 @@ class FailedError(BuildImageError):
 class BuildFailedError(FailedError):
     """A step of the Dockerfile failed; `step` is its name and `output` its last lines."""
 
-    def __init__(
-        self, message: str, *, step: str = "", output: tuple[str, ...] = (), hint: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, step: str = "", output: tuple[str, ...] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.step = step
         self.output = output

@@ -2,11 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from builder import folder, layout, recipe
+from builder.errors import InternalError
+from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
+from builder.repository import Repository
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +22,7 @@ class LockedModel:
     revision: str
     recipe: Recipe
     folder: Path | None
+    size_bytes: int
     cache_files: Mapping[str, bytes]
 
     @property
@@ -28,7 +33,7 @@ class LockedModel:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Every model of a manifest by its name."""
+    """Every model of a run by its name."""
 
     models: Mapping[str, LockedModel]
 
@@ -38,3 +43,37 @@ class Lock:
         decided = {name: [model.source, model.revision, asdict(model.recipe)] for name, model in self.models.items()}
         text = json.dumps(decided, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def resolve(manifest: Manifest, names: Iterable[str], *, directory: Path, cache: Path, token: str | None) -> Lock:
+    """Decide the models called `names`; paths are relative to `directory`, digests of files are kept in `cache`.
+
+    Raises InputError where a repository or the manifest does not say enough, UnreachableError where the Hub is away.
+    """
+    models = {name: _resolve(manifest.models[name], directory, cache, token) for name in dict.fromkeys(names)}
+    return Lock(models)
+
+
+def _resolve(model: Model, directory: Path, cache: Path, token: str | None) -> LockedModel:
+    repository = _repository(model, directory, cache, token)
+    decided = recipe.decide(model, repository)
+    baked = {path: repository.files[path] for path in decided.files}
+    return LockedModel(
+        name=model.name,
+        source=repository.source,
+        revision=repository.revision,
+        recipe=decided,
+        folder=None if model.path is None else (directory / model.path).resolve(),
+        size_bytes=sum(file.size_bytes for file in baked.values()),
+        cache_files=layout.metadata_files(repository.source, repository.revision, baked),
+    )
+
+
+def _repository(model: Model, directory: Path, cache: Path, token: str | None) -> Repository:
+    if model.path is not None:
+        return folder.open_folder(directory / model.path, name=model.name, cache_directory=cache)
+    if model.repo is None:
+        raise InternalError(f"the model `{model.name}` has no source")
+    from builder import hub  # noqa: PLC0415 - its library is slow to import, and local folders need none of it
+
+    return hub.resolve(model.repo, revision=model.revision, token=token)

@@ -1,6 +1,7 @@
-"""Own `models.yaml`: text to a frozen `Manifest`, with every problem of it found at once; no file of a model is read."""
+"""Own `models.yaml`: text to a frozen `Manifest`, with every problem found at once; no file of a model is read."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -57,6 +59,12 @@ class Model(_Section):
     dimensions: Annotated[list[Count], Field(min_length=1)] | None = None
     max_length: Count | None = None
     activation: Activation | None = None
+    _name: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """The key of `models` that it stands under."""
+        return self._name
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -88,6 +96,12 @@ class Manifest(_Section):
     defaults: Defaults = Defaults()
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     images: Annotated[dict[Name, Image], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _name_models(self) -> Self:
+        for name, model in self.models.items():
+            model._name = name  # noqa: SLF001 - not a key of the file, so not a field
+        return self
 
 
 _SECTIONS: Mapping[str, type[_Section]] = {"models": Model, "images": Image}
@@ -207,3 +221,8 @@ def _check_members(read: Document, image: str, members: object, models: list[str
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def schema() -> str:
+    """Return the JSON Schema of the manifest."""
+    return json.dumps(Manifest.model_json_schema(), indent=2)

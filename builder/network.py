@@ -29,7 +29,7 @@ def secrets(environment: Mapping[str, str], *, ca_bundle: Path | None = None) ->
         "ca_bundle": _ca_bundle(environment, ca_bundle),
         "network": _network(environment),
         "pip_conf": _pip_conf(environment),
-        "hf_token": _hub_token(environment),
+        "hf_token": hub_token(environment).encode(),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -109,7 +109,7 @@ def _read_pip_file(path: Path) -> dict[str, str]:
         parser.read(path, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
         raise InputError(f"pip's configuration `{path}` can't be read: {error}") from error
-    found = {}
+    found: dict[str, str] = {}
     for section in _PIP_SECTIONS:
         if parser.has_section(section):
             found |= {option: value for option, value in parser.items(section) if option in _PIP_OPTIONS}
@@ -121,7 +121,7 @@ def _without_local_paths(value: str) -> str:
     return " ".join(word for word in value.split() if not word.startswith(("/", ".", "~", "file:")))
 
 
-def _hub_token(environment: Mapping[str, str]) -> bytes:
+def hub_token(environment: Mapping[str, str]) -> str:
     """Return the Hub token as huggingface_hub finds it: HF_TOKEN, else the file that `hf auth login` writes."""
     token = environment.get("HF_TOKEN", "").strip()
     if not token:
@@ -129,4 +129,4 @@ def _hub_token(environment: Mapping[str, str]) -> bytes:
         home = Path(environment.get("HF_HOME") or cache / "huggingface")
         path = Path(environment.get("HF_TOKEN_PATH") or home / "token")
         token = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-    return token.encode()
+    return token

@@ -7,7 +7,7 @@ venv=/opt/venv
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -qq --yes --no-install-recommends python3 python3-venv >/dev/null
+apt-get install -qq --yes --no-install-recommends binutils python3 python3-venv >/dev/null
 python3 -m venv --without-pip "$venv"
 python3 -m venv /opt/installer
 /opt/installer/bin/pip --python "$venv/bin/python3" install --quiet --disable-pip-version-check \
@@ -19,12 +19,14 @@ cd "$packages"
 # ONNX Runtime's wheel holds its library twice, and tools for making models.
 rm -rf onnxruntime/capi/libonnxruntime.so.* onnxruntime/transformers onnxruntime/tools \
     onnxruntime/quantization onnxruntime/datasets onnxruntime/backend
-# NumPy: compilers for Fortran and test suites.
-rm -rf numpy/f2py numpy/distutils numpy/typing/tests
+# NumPy: a compiler for Fortran, and a module that only its tests load.
+rm -rf numpy/f2py numpy/_core/_simd.*.so
 find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 # Sources and type stubs of compiled modules.
 find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.c' -o -name '*.h' \
     -o -name '*.a' \) -delete
+# These wheels come with symbols. The others were edited after linking, and stripping breaks them.
+find uvloop httptools tokenizers -name '*.so' -exec strip --strip-unneeded {} +
 # Console scripts name the build's path; the image starts modules.
 find "$venv/bin" -type f ! -name 'python*' ! -name pyvenv.cfg -delete
 

@@ -6,5 +6,7 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq --yes --no-install-recommends ca-certificates libgomp1 python3 >/dev/null
 apt-get clean
+# Parts of the standard library that only people at a prompt read.
+rm -rf /usr/lib/python3.*/pydoc_data /usr/lib/python3.*/test /usr/lib/python3.*/lib2to3
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache \
     /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/lib/dpkg/*-old

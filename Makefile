@@ -1,0 +1,28 @@
+# Both targets do all their set-up on a fresh machine: Debian or Ubuntu as root, or anything that has Docker.
+.PHONY: quickstart test check bench lock clean
+
+quickstart:
+	@scripts/quickstart
+
+test:
+	@scripts/test
+
+# Formatting, lint, types and the tests that need no engine, for the time between two edits.
+check:
+	@scripts/setup
+	@scripts/check
+	@.venv/bin/pytest -q -m "not engine"
+
+bench:
+	@scripts/setup
+	@scripts/ensure-engine
+	@scripts/ensure-base
+	@.venv/bin/python benchmarks/build.py
+
+lock:
+	@scripts/setup
+	@.venv/bin/python -m pip install --quiet uv
+	@scripts/lock
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache examples/models

@@ -1,0 +1,220 @@
+"""Own one BuildKit build: its session, its services and its outcome; it neither renders nor prints."""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeAlias
+from uuid import uuid4
+
+from builder import filesync, wire
+from builder.context import SOURCE_DATE_EPOCH, Context
+from builder.engine import Engine, JsonStream
+from builder.errors import BuildFailedError, InputError, UnreachableError
+from builder.session import CallError, Session, Status, Streaming, Unary
+from builder.trace import CANCELLED, Event, StepTracker, TraceDecoder, WarningEvent
+
+SECRET_LIMIT_BYTES = 500_000  # BuildKit's own limit for one secret
+HEALTH = "/grpc.health.v1.Health/Check"
+SECRETS = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
+CREDENTIALS = "/moby.filesync.v1.Auth/Credentials"
+SERVING = wire.field(1, 1)
+
+# What a failed build says, and what helps then; the first that is found wins.
+HINTS = (
+    ("CERTIFICATE_VERIFY_FAILED", "give the certificate authority of your network with `--ca-bundle FILE`"),
+    ("certificate signed by unknown authority", "add your network's certificate authority to the engine's host"),
+    ("no space left on device", "free space on the engine's disk: `docker builder prune`"),
+    ("Temporary failure resolving", "the build has no name resolution: try `--build-network host`"),
+    ("Temporary failure in name resolution", "the build has no name resolution: try `--build-network host`"),
+    ("failed to resolve source metadata", "make the base image available: `docker pull` it, or choose another `base`"),
+)
+
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRequest:
+    """What to build; `shared_key` names the place that the context comes from, so that only changes are sent again."""
+
+    context: Context
+    shared_key: str
+    target: str = ""
+    platform: str = ""
+    network_mode: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    build_arguments: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    no_cache: bool = False
+    pull: bool = False
+    source_date_epoch: int = SOURCE_DATE_EPOCH
+
+
+class Cancellation:
+    """A wish to stop, told once from any thread to whatever runs under it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+        self.requested = False
+
+    def cancel(self) -> None:
+        """Stop everything that runs under this, and what would start later."""
+        with self._lock:
+            self.requested = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    @contextmanager
+    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Have `callback` called when the wish comes while the block runs; raise KeyboardInterrupt if it has come."""
+        with self._lock:
+            if self.requested:
+                raise KeyboardInterrupt
+            self._callbacks.append(callback)
+        try:
+            yield
+        finally:
+            with self._lock, suppress(ValueError):
+                self._callbacks.remove(callback)
+
+
+def build(engine: Engine, request: BuildRequest, *, on_event: OnEvent, cancellation: Cancellation | None = None) -> str:
+    """Build and return the image's id; `on_event` is called by one thread at a time, not always the same.
+
+    Raises BuildFailedError where a step fails, InputError for a secret that is too large, UnreachableError where the
+    engine goes away, and KeyboardInterrupt after `cancellation`; the build is then stopped on the engine as well.
+    """
+    _check_secrets(request.secrets)
+    cancellation = cancellation or Cancellation()
+    session_id, build_id = uuid4().hex, uuid4().hex
+    emit = _serialised(on_event)
+    unary = _services(engine, request.secrets, emit)
+    streaming: Mapping[str, Streaming] = {filesync.METHOD: lambda call: filesync.serve(request.context, call)}
+    stream = engine.open_session(_session_headers(session_id, request.shared_key, [*unary, *streaming]))
+    with (
+        Session(stream, unary=unary, streaming=streaming) as session,
+        engine.build_stream(_parameters(request, session_id=session_id, build_id=build_id)) as messages,
+        _stopping(engine, build_id, messages, cancellation),
+    ):
+        session.call_when_lost(messages.abort)
+        return _follow(messages, emit)
+
+
+@contextmanager
+def _stopping(engine: Engine, build_id: str, messages: JsonStream, cancellation: Cancellation) -> Iterator[None]:
+    """Stop the build on the engine where the block is interrupted, or `cancellation` comes meanwhile."""
+
+    def stop() -> None:
+        try:
+            engine.cancel_build(build_id)
+        finally:
+            messages.abort()
+
+    try:
+        with cancellation.calling(stop):
+            yield
+    except KeyboardInterrupt:
+        with suppress(UnreachableError):
+            engine.cancel_build(build_id)
+        raise
+    except (BuildFailedError, UnreachableError) as error:
+        if cancellation.requested:
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _follow(messages: JsonStream, emit: OnEvent) -> str:
+    """Decode the build's messages until it has ended, and return the image's id."""
+    decoder, tracker, image_id = TraceDecoder(), StepTracker(), ""
+    for message in messages:
+        if "errorDetail" in message:
+            raise _failure(tracker, str(message["errorDetail"].get("message", "")))
+        if message.get("id") == "moby.image.id":
+            image_id = message["aux"]["ID"]
+        elif message.get("id") == "moby.buildkit.trace":
+            for event in decoder.decode(base64.b64decode(message["aux"])):
+                tracker.observe(event)
+                emit(event)
+    if not image_id:
+        raise UnreachableError("the Docker Engine ended the build without a result")
+    return image_id
+
+
+def _failure(tracker: StepTracker, message: str) -> BuildFailedError | UnreachableError:
+    failed = tracker.failed()
+    if failed is None and message.endswith(CANCELLED):
+        return UnreachableError("the Docker Engine stopped the build", hint="see the engine's own log")
+    output = () if failed is None else failed.output
+    said = "\n".join([*output, message])
+    hint = next((hint for sign, hint in HINTS if sign in said), None)
+    return BuildFailedError(message, step="" if failed is None else failed.name, output=output, hint=hint)
+
+
+def _services(engine: Engine, secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary]:
+    """Make the handlers that the engine calls for health, secrets and registry logins."""
+
+    def secret(message: bytes) -> bytes:
+        name = wire.text(wire.parse(message), 1)
+        if name not in secrets:
+            raise CallError(Status.NOT_FOUND, f"secret {name} is not given")
+        return wire.field(1, secrets[name])
+
+    def credentials(message: bytes) -> bytes:
+        found = engine.credentials(wire.text(wire.parse(message), 1))
+        if found.warning is not None:
+            emit(WarningEvent(message=found.warning))
+        return wire.field(1, found.username) + wire.field(2, found.secret)
+
+    return {HEALTH: lambda _: SERVING, SECRETS: secret, CREDENTIALS: credentials}
+
+
+def _parameters(request: BuildRequest, *, session_id: str, build_id: str) -> Mapping[str, str]:
+    """Put the request as the Engine API's query; version 2 is BuildKit, so the legacy builder never runs."""
+    arguments = {**request.build_arguments, "SOURCE_DATE_EPOCH": str(request.source_date_epoch)}
+    parameters = {
+        "version": "2",
+        "remote": "client-session",
+        "session": session_id,
+        "buildid": build_id,
+        "target": request.target,
+        "platform": request.platform,
+        "networkmode": request.network_mode,
+        "labels": json.dumps(dict(request.labels)),
+        "buildargs": json.dumps(arguments),
+        "nocache": "1" if request.no_cache else "",
+        "pull": "1" if request.pull else "",
+    }
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _session_headers(session_id: str, shared_key: str, methods: list[str]) -> list[tuple[str, str]]:
+    return [
+        ("X-Docker-Expose-Session-Uuid", session_id),
+        ("X-Docker-Expose-Session-Name", "build-image"),
+        ("X-Docker-Expose-Session-Sharedkey", sha256(shared_key.encode()).hexdigest()),
+        *(("X-Docker-Expose-Session-Grpc-Method", method) for method in methods),
+    ]
+
+
+def _check_secrets(secrets: Mapping[str, bytes]) -> None:
+    for name, value in secrets.items():
+        if len(value) > SECRET_LIMIT_BYTES:
+            raise InputError(
+                f"secret `{name}` has {len(value)} bytes, and BuildKit takes at most {SECRET_LIMIT_BYTES}",
+                hint="for a bundle of certificates, keep only the authorities that your network needs",
+            )
+
+
+def _serialised(on_event: OnEvent) -> OnEvent:
+    turn = threading.Lock()
+
+    def emit(event: Event) -> None:
+        with turn:
+            on_event(event)
+
+    return emit

@@ -1,0 +1,169 @@
+"""Own the command line: flags to settings, errors to exit codes; it decides nothing about images."""
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from builder.console import Console
+from builder.errors import BuildImageError, FailedError, InputError, InternalError
+
+EXIT_INTERRUPTED = 130
+_PATH = click.Path(path_type=Path)
+
+EXIT_CODES = """\b
+Exit codes:
+  0    every image is built, tested and tagged
+  1    a build, a smoke test or a tag failed
+  2    the manifest, a flag or the environment is wrong
+  3    a bug of build-image
+  4    the Docker Engine or the Hub is not reachable
+  130  interrupted
+"""
+
+EXAMPLES = """\b
+Examples:
+  build-image --models models.yaml
+  build-image --models models.yaml --image retrieval --report report.json
+  build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
+  build-image render --models models.yaml --output rendered
+"""
+
+
+def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags that every reading of a manifest has."""
+    models = click.option("--models", type=_PATH, default="models.yaml", show_default=True, help="The manifest.")
+    image = click.option("--image", "images", multiple=True, metavar="NAME", help="Only this image; may be repeated.")
+    return models(image(command))
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+)
+@_manifest_options
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
+@click.option("--report", type=_PATH, metavar="FILE", help="Write a JSON report of the run.")
+@click.option("--ca-bundle", type=_PATH, metavar="FILE", help="PEM certificates that the build's downloads trust."
+              "  [default: PIP_CERT, SSL_CERT_FILE or REQUESTS_CA_BUNDLE]")  # fmt: skip
+@click.option(
+    "--build-network",
+    type=click.Choice(["default", "host", "none"]),
+    default="default",
+    show_default=True,
+    help="The network of the build; `host` reaches a Hub or a proxy on this host's loopback.",
+)
+@click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
+@click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
+@click.version_option(package_name="build-image")
+@click.pass_context
+def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
+    if context.invoked_subcommand is None:
+        _build(**flags)
+
+
+@command.command()
+@_manifest_options
+@click.option("--output", type=_PATH, required=True, metavar="DIR", help="A folder for each image is made in it.")
+def render(models: Path, images: tuple[str, ...], output: Path) -> None:
+    """Write each image's build context to a folder, for `docker build`.
+
+    \b
+    Example:
+      build-image render --models models.yaml --output rendered
+      docker build --tag retrieval rendered/retrieval
+    """  # noqa: D301 - click's own mark
+    from builder import context, pipeline  # noqa: PLC0415 - `--help` should not wait for them
+
+    settings = pipeline.Settings(models=models, images=images, version=_version(), environment=os.environ)
+    for plan in pipeline.make_plans(settings):
+        target = output / plan.name
+        if target.exists() and any(target.iterdir()):
+            raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")
+        context.write(pipeline.make_context(plan, version=settings.version), target)
+        click.echo(str(target))
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of the manifest, for editors."""
+    from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
+
+    click.echo(manifest.schema())
+
+
+def _build(*, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import report as reports  # noqa: PLC0415
+    from builder.engine import Engine  # noqa: PLC0415
+
+    settings = pipeline.Settings(version=_version(), environment=os.environ, **flags)
+    is_live = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
+    with (
+        Engine.connect() as engine,
+        Console(out=sys.stdout, err=sys.stderr, is_live=is_live, is_quiet=quiet) as console,
+    ):
+        results = pipeline.run(settings, engine=engine, console=console)
+    if report is not None:
+        reports.write(console.redact(reports.document(results)), report)
+    console.result(reports.table(results))
+    failed = [result.error for result in results if result.error is not None]
+    if failed:
+        raise SystemExit(max(error.exit_code for error in failed))
+
+
+def _version() -> str:
+    return metadata.version("build-image")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each exit code
+    """Run the command line and return its exit code; this is the one place where every failure ends."""
+    console = Console(out=sys.stdout, err=sys.stderr)
+    try:
+        command.main(arguments, prog_name="build-image", standalone_mode=False)
+    except BuildImageError as error:
+        console.error(error)
+        return error.exit_code
+    except click.ClickException as error:
+        console.error(InputError(error.format_message(), hint="see `build-image --help`"))
+        return InputError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.say("interrupted")
+        return EXIT_INTERRUPTED
+    except SystemExit as error:
+        return int(error.code or 0)
+    except BrokenPipeError:
+        return FailedError.exit_code
+    except Exception as error:  # the process boundary
+        console.error(_bug(error))
+        return InternalError.exit_code
+    return 0
+
+
+def _bug(error: Exception) -> InternalError:
+    """Keep what is needed to find a bug of ours, without showing a trace to a person who can't use it."""
+    with tempfile.NamedTemporaryFile("w", prefix="build-image-bug-", suffix=".txt", delete=False) as file:
+        file.write(f"build-image {_version()}, Python {sys.version}\n\n")
+        file.write("".join(traceback.format_exception(error)))
+    message = f"this is a bug of build-image: {type(error).__name__}: {error}"
+    return InternalError(message, hint=f"report it with the file {file.name}")
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signal module's signature
+    raise KeyboardInterrupt

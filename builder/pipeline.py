@@ -1,0 +1,168 @@
+"""Own the order of a run: plan, then build, smoke-test and tag each image; one image's failure stops no other."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from builder import buildkit, context, git, lock, manifest, network, plan, render, smoke
+from builder.buildkit import BuildRequest, Cancellation
+from builder.console import Console, size
+from builder.context import Context
+from builder.engine import Engine, ImageDetails
+from builder.errors import BuildImageError
+from builder.plan import ImagePlan
+
+NetworkMode = Literal["default", "host", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a run was asked for."""
+
+    models: Path
+    version: str
+    environment: Mapping[str, str]
+    images: tuple[str, ...] = ()
+    jobs: int = 1
+    ca_bundle: Path | None = None
+    build_network: NetworkMode = "default"
+    no_cache: bool = False
+    build_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageResult:
+    """How one image went; `references` are the names it really got."""
+
+    plan: ImagePlan
+    references: tuple[str, ...] = ()
+    details: ImageDetails | None = None
+    checks: tuple[smoke.Check, ...] = ()
+    build_s: float = 0.0
+    duration_s: float = 0.0
+    error: BuildImageError | None = None
+
+
+def make_plans(settings: Settings) -> tuple[ImagePlan, ...]:
+    """Read the manifest and decide everything about its images that can be decided before a build."""
+    read = manifest.load(settings.models, environment=settings.environment)
+    chosen = plan.choose(read, settings.images)
+    directory = settings.models.resolve().parent
+    token = network.hub_token(settings.environment) or None
+    names = [name for image in chosen.values() for name in image.models]
+    locked = lock.resolve(read, names, directory=directory, cache=cache_directory(settings.environment), token=token)
+    checkout = git.read(directory) if plan.needs_git(chosen) else None
+    return plan.make(read, chosen, lock=locked, git=checkout)
+
+
+def make_context(image: ImagePlan, *, version: str) -> Context:
+    """Render the Dockerfile of `image` and gather what it reads."""
+    return context.of_image(image, dockerfile=render.dockerfile(image, version=version))
+
+
+def run(settings: Settings, *, engine: Engine, console: Console) -> tuple[ImageResult, ...]:
+    """Build, test and tag every image of the manifest; a failure is in its image's result.
+
+    Raises KeyboardInterrupt once every build is cancelled and every container is gone.
+    """
+    secrets = network.secrets(settings.environment, ca_bundle=settings.ca_bundle)
+    console.hide(network.sensitive(secrets))
+    plans = make_plans(settings)
+    cancellation = Cancellation()
+    run = _Run(settings=settings, engine=engine, console=console, secrets=secrets, cancellation=cancellation)
+    with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
+        futures = [workers.submit(run.image, image) for image in plans]
+        try:
+            _wait(futures)
+        except KeyboardInterrupt:
+            console.say("interrupted: stopping the builds and removing the containers")
+            cancellation.cancel()
+            workers.shutdown(cancel_futures=True)
+            raise
+    return tuple(future.result() for future in futures)
+
+
+def _wait(futures: Sequence[Future[ImageResult]]) -> None:
+    """Wait for all; what is not an error of ours is a bug, and ends the run at once."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    settings: Settings
+    engine: Engine
+    console: Console
+    secrets: Mapping[str, bytes]
+    cancellation: Cancellation
+
+    def image(self, image: ImagePlan) -> ImageResult:
+        started = time.monotonic()
+        self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
+        try:
+            result = self._steps(image, started)
+        except BuildImageError as error:
+            if self.cancellation.requested:
+                raise KeyboardInterrupt from error
+            self.console.error(error)
+            return ImageResult(plan=image, duration_s=time.monotonic() - started, error=error)
+        return result
+
+    def _steps(self, image: ImagePlan, started: float) -> ImageResult:
+        image_id = self._build(image)
+        built = time.monotonic()
+        details = self.engine.inspect_image(image_id)
+        self.console.say(f"{image.name}: built {image_id} in {built - started:.1f} s, {size(details.size_bytes)}")
+        checks: tuple[smoke.Check, ...] = ()
+        references: tuple[str, ...] = ()
+        if not self.settings.build_only:
+            checks = self._smoke(image, image_id)
+            references = self._tag(image, image_id)
+        return ImageResult(
+            plan=image,
+            references=references,
+            details=details,
+            checks=checks,
+            build_s=built - started,
+            duration_s=time.monotonic() - started,
+        )
+
+    def _build(self, image: ImagePlan) -> str:
+        request = BuildRequest(
+            context=make_context(image, version=self.settings.version),
+            shared_key=f"{self.settings.models.resolve()}#{image.name}",
+            platform=image.platform or "",
+            network_mode=self.settings.build_network,
+            secrets=self.secrets,
+            no_cache=self.settings.no_cache,
+        )
+        return buildkit.build(
+            self.engine,
+            request,
+            on_event=lambda event: self.console.event(image.name, event),
+            cancellation=self.cancellation,
+        )
+
+    def _smoke(self, image: ImagePlan, image_id: str) -> tuple[smoke.Check, ...]:
+        result = smoke.run(self.engine, image, image_id=image_id, cancellation=self.cancellation)
+        for check in result.checks:
+            self.console.say(f"{check.duration_s:7.1f}s {image.name}: {check.name}: {check.detail}")
+        return result.checks
+
+    def _tag(self, image: ImagePlan, image_id: str) -> tuple[str, ...]:
+        for name in image.references:
+            self.engine.tag(image_id, name)
+        return image.references
+
+
+def cache_directory(environment: Mapping[str, str]) -> Path:
+    """Return where this program keeps what it can make again (XDG Base Directory specification)."""
+    home = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or os.sep) / ".cache"
+    return Path(home) / "build-image"

@@ -1,0 +1,203 @@
+"""Own the smoke test: runs a built image locked down, without any network, and checks what it answers."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from builder.buildkit import Cancellation
+from builder.engine import Container, ContainerOptions, ContainerState, Engine, ExecResult
+from builder.errors import FailedError, SmokeFailedError
+from builder.lock import LockedModel
+from builder.plan import ImagePlan
+
+SENTENCE = "The cat sits on the warm windowsill."
+PARAPHRASE = "A cat is sitting on a sunny windowsill."
+UNRELATED = "Interest rates rose by a quarter point on Tuesday."
+QUERY = "How do I reset my password?"
+ANSWER = "To reset your password, open Settings and choose Security."
+
+START_TIMEOUT_S = 180
+LOG_LINES = 20
+_POLL_S = 0.1
+_NORM_TOLERANCE = 1e-3
+_SPARE_MEMORY_BYTES = 1 << 30
+_MEMORY_PER_MODEL_BYTE = 3  # the weights, ONNX Runtime's packed copy of them, and activations
+_ANSWER_TIMEOUT_S = 120
+_SHOWN_CHARACTERS = 2000
+_PROBE = ("python3", "-m", "runtime", "probe")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One thing that the image was seen to do; `detail` has the figures."""
+
+    name: str
+    detail: str
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmokeResult:
+    """Every check of an image that passed them all."""
+
+    checks: tuple[Check, ...]
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """The checks of one container, in the order in which they passed."""
+
+    container: Container
+    checks: list[Check] = field(default_factory=list)
+
+    def check(self, name: str, action: Callable[[], str]) -> None:
+        """Run `action`, which returns its figures or raises _FailedCheck."""
+        started = time.monotonic()
+        try:
+            detail = action()
+        except _FailedCheckError as error:
+            raise _failure(name, str(error), self.container) from error
+        self.checks.append(Check(name=name, detail=detail, duration_s=time.monotonic() - started))
+
+    def ask(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Post `body` to the server from inside the container, which has no network."""
+        answer = self.container.exec([*_PROBE, path, "--json", json.dumps(body)], timeout_s=_ANSWER_TIMEOUT_S)
+        if answer.exit_code != 0:
+            raise _FailedCheckError(f"`{path}` failed: {_last_words(answer)}")
+        try:
+            return json.loads(answer.stdout)
+        except ValueError as error:
+            raise _FailedCheckError(f"`{path}` did not answer JSON: {_last_words(answer)}") from error
+
+
+class _FailedCheckError(Exception):
+    """What was seen instead of what should be."""
+
+
+def run(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation) -> SmokeResult:
+    """Run `image_id` as a strict cluster would and check every model of `image`.
+
+    Raises SmokeFailedError with the container's last log lines, KeyboardInterrupt after `cancellation`.
+    """
+    with engine.run_container(_locked_down(image, image_id)) as container, cancellation.calling(container.kill):
+        test = _Run(container=container)
+        test.check("starts", lambda: _wait_until_ready(container))
+        for model in image.models:
+            _check_model(test, model)
+        test.check("selftest", lambda: _selftest(container))
+        test.check("writes nothing", lambda: _changes(container))
+    return SmokeResult(checks=tuple(test.checks))
+
+
+def _locked_down(image: ImagePlan, image_id: str) -> ContainerOptions:
+    model_bytes = sum(model.size_bytes for model in image.models)
+    # Everything else that locks it down is ContainerOptions' default.
+    return ContainerOptions(image=image_id, memory_bytes=_SPARE_MEMORY_BYTES + _MEMORY_PER_MODEL_BYTE * model_bytes)
+
+
+def _wait_until_ready(container: Container) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    started = time.monotonic()
+    while time.monotonic() < deadline:
+        if not _is_running(container.state()):
+            raise _FailedCheckError("the container ended")
+        if _is_ready(container):
+            return f"ready after {time.monotonic() - started:.1f} s"
+        time.sleep(_POLL_S)
+    raise _FailedCheckError(f"not ready after {START_TIMEOUT_S} s")
+
+
+def _is_ready(container: Container) -> bool:
+    try:
+        return container.exec(_PROBE).exit_code == 0
+    except FailedError:  # it ended meanwhile, which its state will tell
+        return False
+
+
+def _is_running(state: ContainerState) -> bool:
+    return state.status == "running"
+
+
+def _last_words(answer: ExecResult) -> str:
+    said = answer.stderr.strip() or answer.stdout.strip()
+    return said.decode(errors="replace")[-_SHOWN_CHARACTERS:]
+
+
+def _check_model(test: _Run, model: LockedModel) -> None:
+    if model.recipe.task == "embedding":
+        test.check(f"{model.name} embeds", lambda: _embeds(test, model))
+    else:
+        test.check(f"{model.name} reranks", lambda: _reranks(test, model))
+
+
+def _embeds(test: _Run, model: LockedModel) -> str:
+    answer = test.ask("/v1/embeddings", {"model": model.name, "input": [SENTENCE, PARAPHRASE, UNRELATED]})
+    vectors = [item["embedding"] for item in answer["data"]]
+    return judge_embeddings(vectors, dimension=model.recipe.dimensions[0], is_normalized=model.recipe.normalize)
+
+
+def _reranks(test: _Run, model: LockedModel) -> str:
+    body = {"model": model.name, "query": QUERY, "documents": [UNRELATED, ANSWER]}
+    results = test.ask("/rerank", body)["results"]
+    return judge_ranking([(result["index"], result["relevance_score"]) for result in results])
+
+
+def judge_embeddings(vectors: Sequence[Sequence[float]], *, dimension: int, is_normalized: bool) -> str:
+    """Judge the vectors of a sentence, its paraphrase and an unrelated one; raises _FailedCheckError."""
+    widths = {len(vector) for vector in vectors}
+    if widths != {dimension}:
+        raise _FailedCheckError(f"vectors of width {sorted(widths)}, not {dimension}")
+    norms = [math.hypot(*vector) for vector in vectors]
+    if is_normalized and any(abs(norm - 1) > _NORM_TOLERANCE for norm in norms):
+        raise _FailedCheckError(f"norms {norms}, not 1")
+    close, far = cosine(vectors[0], vectors[1]), cosine(vectors[0], vectors[2])
+    if not close > far:  # not `<=`: a NaN must fail as well
+        raise _FailedCheckError(f"a paraphrase has cosine {close:.4f}, an unrelated sentence {far:.4f}")
+    return f"{dimension} dimensions, cosine {close:.3f} to a paraphrase, {far:.3f} to an unrelated sentence"
+
+
+def judge_ranking(results: Sequence[tuple[int, float]]) -> str:
+    """Judge the (index, score) pairs of an unrelated document 0 and an answer 1; raises _FailedCheckError."""
+    scores = dict(results)
+    if set(scores) != {0, 1}:
+        raise _FailedCheckError(f"scores for documents {sorted(scores)}, not 0 and 1")
+    if not scores[1] > scores[0] or results[0][0] != 1:
+        raise _FailedCheckError(f"the answer scores {scores[1]:.4f}, an unrelated document {scores[0]:.4f}")
+    return f"the answer scores {scores[1]:.3f}, an unrelated document {scores[0]:.3f}"
+
+
+def cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the cosine of two vectors of one length."""
+    dot = math.fsum(x * y for x, y in zip(first, second, strict=True))
+    return dot / (math.hypot(*first) * math.hypot(*second))
+
+
+def _selftest(container: Container) -> str:
+    answer = container.exec(["python3", "-m", "runtime", "selftest"], timeout_s=START_TIMEOUT_S)
+    if answer.exit_code != 0:
+        raise _FailedCheckError(f"`python3 -m runtime selftest` ended with {answer.exit_code}: {_last_words(answer)}")
+    return "passed"
+
+
+def _changes(container: Container) -> str:
+    changes = container.changes()
+    if changes:
+        raise _FailedCheckError(f"the container wrote {', '.join(changes[:10])}")
+    return "no file changed"
+
+
+def _failure(name: str, reason: str, container: Container) -> SmokeFailedError:
+    return SmokeFailedError(
+        f"smoke test: {name}: {reason}{_ending(container.state())}",
+        output=container.logs(tail=LOG_LINES),
+        hint="the image has no tag; look closer with `docker run --rm --network none` and the id above",
+    )
+
+
+def _ending(state: ContainerState) -> str:
+    if state.oom_killed:
+        return "; it was killed for using more memory than its limit (out of memory)"
+    return "" if _is_running(state) else f"; it ended with exit code {state.exit_code}"

@@ -1,0 +1,1 @@
+"""Serve the embedding models and rerankers that were baked into the image."""

@@ -1,0 +1,143 @@
+"""Own the command line: serve, `probe`, `selftest`, `info`; imports are lazy, so that a probe is quick."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from runtime.errors import StartError
+from runtime.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from runtime.service import Service
+
+USAGE = """\
+usage: python -m runtime                            serve
+       python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
+       python -m runtime selftest                    check every model in this process
+       python -m runtime info                        print the bundle, versions and threads
+"""
+
+
+class UsageError(Exception):
+    """The command line is none that is known."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return the exit code."""
+    try:
+        return _run(arguments, settings=read_settings(os.environ))
+    except StartError as error:
+        sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
+        return error.exit_code
+    except UsageError:
+        sys.stderr.write(USAGE)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str], *, settings: Settings) -> int:
+    match arguments:
+        case [] | ["serve"]:
+            return serve(settings)
+        case ["probe", *rest]:
+            return _probe(rest, settings=settings)
+        case ["selftest"]:
+            from runtime import selftest  # noqa: PLC0415 - loads ONNX Runtime
+
+            return selftest.run(settings)
+        case ["info"]:
+            from runtime import info  # noqa: PLC0415 - loads msgspec
+
+            return info.run(settings)
+        case ["-h" | "--help"]:
+            sys.stdout.write(USAGE)
+            return 0
+        case _:
+            raise UsageError
+
+
+def _probe(arguments: list[str], *, settings: Settings) -> int:
+    from runtime.probe import probe  # noqa: PLC0415 - the server has no use for an HTTP client
+
+    body = None
+    match arguments:
+        case [*rest, "--json", "-"]:
+            body = sys.stdin.buffer.read()
+        case [*rest, "--json", text]:
+            body = os.fsencode(text)
+        case rest:
+            pass
+    match rest:
+        case []:
+            return probe(settings, path="/health", body=body)
+        case [path] if path.startswith("/"):
+            return probe(settings, path=path, body=body)
+        case _:
+            raise UsageError
+
+
+def serve(settings: Settings) -> int:
+    """Listen at once, load the models, and serve until a signal; SIGTERM ends with 0 after what is in flight.
+
+    Raises StartError.
+    """
+    signal.signal(signal.SIGTERM, _exit)
+    import asyncio  # noqa: PLC0415 - this and what follows takes longer to import than a probe should
+
+    import uvicorn  # noqa: PLC0415
+
+    from runtime import app, logs  # noqa: PLC0415
+
+    logs.configure(settings.log_level)
+    service = app.create_service(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app.create_app(service, settings=settings),
+            host=settings.hostname,
+            port=settings.http_port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        )
+    )
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_load_and_serve(service, server=server))
+    return 0
+
+
+async def _load_and_serve(service: "Service", *, server: "uvicorn.Server") -> None:
+    import asyncio  # noqa: PLC0415 - already loaded here, and not by a probe
+
+    async def load() -> None:
+        try:
+            await service.load()
+        except BaseException:
+            server.should_exit = True
+            raise
+
+    loading = asyncio.create_task(load())
+    await server.serve()
+    await loading
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    """End now: uvicorn drains what is in flight first and then raises the signal again.
+
+    Not by SystemExit, which would wait for a graph that still runs after the deadline. Nothing is left to be saved.
+    """
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

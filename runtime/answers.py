@@ -1,0 +1,61 @@
+"""Own the one table from errors to what is answered: status, type and code in each dialect; it raises nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runtime import errors
+from runtime.schemas import NativeError, OpenAIError, OpenAIErrorDetail
+
+Dialect = Literal["openai", "native"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """How one class of errors is answered: OpenAI's status, type and code, and TEI's status and error type."""
+
+    openai_status: int
+    openai_type: str = "invalid_request_error"
+    openai_code: str | None = None
+    native_status: int
+    native_type: str = "Validation"
+
+
+ANSWERS = {
+    errors.MalformedError: Answer(openai_status=400, native_status=400),
+    errors.InvalidError: Answer(openai_status=400, native_status=422),
+    errors.EmptyError: Answer(openai_status=400, native_status=400, native_type="Empty"),
+    errors.UnknownModelError: Answer(openai_status=404, openai_code="model_not_found", native_status=404),
+    errors.UnknownRouteError: Answer(openai_status=404, openai_code="unknown_url", native_status=404),
+    errors.MethodError: Answer(openai_status=405, openai_code="method_not_allowed", native_status=405),
+    errors.PayloadError: Answer(openai_status=413, openai_code="payload_too_large", native_status=413),
+    errors.MediaTypeError: Answer(openai_status=415, openai_code="unsupported_media_type", native_status=415),
+    errors.LoadingError: Answer(
+        openai_status=503,
+        openai_type="server_error",
+        openai_code="loading",
+        native_status=503,
+        native_type="Unhealthy",
+    ),
+}
+
+_INTERNAL = Answer(
+    openai_status=500,
+    openai_type="server_error",
+    openai_code="internal_error",
+    native_status=500,
+    native_type="Backend",
+)
+
+
+def answer(error: Exception, *, dialect: Dialect) -> tuple[int, OpenAIError | NativeError]:
+    """Give the status and body for an error; of one that is not the caller's, the body tells nothing."""
+    if isinstance(error, errors.RequestError):
+        row, message, param = ANSWERS[type(error)], error.message, error.param
+    else:
+        row, message, param = _INTERNAL, "the server failed to answer; its log says why", None
+    if dialect == "openai":
+        detail = OpenAIErrorDetail(message=message, type=row.openai_type, param=param, code=row.openai_code)
+        return row.openai_status, OpenAIError(error=detail)
+    if param is not None:
+        message = f"`{param}`: {message}"
+    return row.native_status, NativeError(error=message, error_type=row.native_type, message=message)

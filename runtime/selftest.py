@@ -1,0 +1,168 @@
+"""Own the checks that a model works as its bundle says, run in this process; they know no model by name."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from runtime.bundle import Model, read_bundle
+from runtime.errors import InferenceError, ModelError
+from runtime.inference import Embedder, Reranker, load
+from runtime.pooling import unit
+from runtime.schemas import encode_readable
+from runtime.settings import Settings
+from runtime.threads import usable_threads
+
+# the pair shares words, so that a model that only counts words passes too
+TEXT = "The cat sits on the warm windowsill."
+PARAPHRASE = "A cat is sitting on a sunny windowsill."
+UNRELATED = "Interest rates rose by a quarter point on Tuesday."
+QUERY = "Where does the cat sit on the windowsill?"
+_COMPANY = ("Cat.", TEXT, UNRELATED, " ".join([TEXT, PARAPHRASE, UNRELATED]))
+
+_NORM_TOLERANCE = 1e-4
+_LEAST_COSINE = 0.9999
+_LOGIT_TOLERANCE = 1e-3
+
+Outcome = tuple[bool, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One thing that was checked."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReport:
+    """Every check of one model."""
+
+    name: str
+    task: str
+    passed: bool
+    checks: tuple[Check, ...]
+    timings: dict[str, float]  # seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Every model of the bundle."""
+
+    passed: bool
+    models: tuple[ModelReport, ...]
+
+
+def run(settings: Settings) -> int:
+    """Check every model, print a report as JSON and return 0 if all is well.
+
+    Raises BundleError.
+    """
+    threads = settings.intra_op_threads or usable_threads()
+    models = tuple(
+        check_model(model, threads=threads, max_batch_tokens=settings.max_batch_tokens)
+        for model in read_bundle(settings.bundle).models
+    )
+    report = Report(passed=all(model.passed for model in models), models=models)
+    sys.stdout.write(encode_readable(report))
+    return 0 if report.passed else 1
+
+
+def check_model(model: Model, *, threads: int, max_batch_tokens: int) -> ModelReport:
+    """Load a model and check it; a failure to load is the one check that failed."""
+    started = time.monotonic()
+    checks: tuple[Check, ...]
+    try:
+        loaded = load(model, threads=threads, max_batch_tokens=max_batch_tokens)
+    except ModelError as error:
+        checks = (Check(name="load", passed=False, detail=str(error)),)
+        loaded_at = time.monotonic()
+    else:
+        loaded_at = time.monotonic()
+        measures = embedder_measures(loaded) if isinstance(loaded, Embedder) else reranker_measures(loaded)
+        checks = tuple(_check(name, measure) for name, measure in measures.items())
+    timings = {"load": loaded_at - started, "checks": time.monotonic() - loaded_at}
+    return ModelReport(
+        name=model.name,
+        task=model.task,
+        passed=all(check.passed for check in checks),
+        checks=checks,
+        timings={name: round(seconds, 4) for name, seconds in timings.items()},
+    )
+
+
+def embedder_measures(embedder: Embedder) -> dict[str, Callable[[], Outcome]]:
+    """Name what is checked of an embedding model."""
+    native, *cuts = embedder.model.dimensions
+    measures: dict[str, Callable[[], Outcome]] = {"dimension": partial(_width, embedder, native)}
+    if embedder.model.normalize:
+        measures["unit_norm"] = partial(_unit_norm, embedder, native)
+    measures["paraphrase_beats_unrelated"] = partial(_paraphrase, embedder)
+    measures.update({f"matryoshka_{cut}": partial(_matryoshka, embedder, cut) for cut in cuts})
+    measures["batch_equals_singles"] = partial(_embedder_batch, embedder)
+    return measures
+
+
+def reranker_measures(reranker: Reranker) -> dict[str, Callable[[], Outcome]]:
+    """Name what is checked of a reranker."""
+    return {
+        "relevant_beats_unrelated": partial(_orders, reranker),
+        "batch_equals_singles": partial(_reranker_batch, reranker),
+    }
+
+
+def _check(name: str, measure: Callable[[], Outcome]) -> Check:
+    try:
+        passed, detail = measure()
+    except (InferenceError, ModelError) as error:
+        passed, detail = False, str(error)
+    return Check(name=name, passed=passed, detail=detail)
+
+
+def _width(embedder: Embedder, dimensions: int) -> Outcome:
+    width = embedder.embed([TEXT], dimensions=dimensions).vectors.shape[1]
+    return width == dimensions, f"{width} wide"
+
+
+def _unit_norm(embedder: Embedder, dimensions: int) -> Outcome:
+    norm = float(np.linalg.norm(embedder.embed([TEXT], dimensions=dimensions).vectors))
+    return abs(norm - 1) <= _NORM_TOLERANCE, f"norm {norm:.6f}"
+
+
+def _matryoshka(embedder: Embedder, dimensions: int) -> Outcome:
+    outcomes = [_width(embedder, dimensions)]
+    if embedder.model.normalize:
+        outcomes.append(_unit_norm(embedder, dimensions))
+    return all(passed for passed, _ in outcomes), ", ".join(detail for _, detail in outcomes)
+
+
+def _paraphrase(embedder: Embedder) -> Outcome:
+    text, paraphrase, unrelated = unit(embedder.embed([TEXT, PARAPHRASE, UNRELATED]).vectors)
+    near, far = float(text @ paraphrase), float(text @ unrelated)
+    return near > far, f"cosine {near:.4f} against {far:.4f}"
+
+
+def _embedder_batch(embedder: Embedder) -> Outcome:
+    together = unit(embedder.embed(_COMPANY).vectors)
+    alone = unit(np.concatenate([embedder.embed([text]).vectors for text in _COMPANY]))
+    least = float((together * alone).sum(axis=1).min())
+    return least > _LEAST_COSINE, f"least cosine {least:.6f}"
+
+
+def _orders(reranker: Reranker) -> Outcome:
+    ranking = reranker.rerank(QUERY, [UNRELATED, TEXT])
+    best, worst = ranking.scores
+    return ranking.positions == [1, 0] and best > worst, f"scores {best:.4f} and {worst:.4f}"
+
+
+def _reranker_batch(reranker: Reranker) -> Outcome:
+    ranking = reranker.rerank(QUERY, _COMPANY, raw_scores=True)
+    together = dict(zip(ranking.positions, ranking.scores, strict=True))
+    alone = [reranker.rerank(QUERY, [text], raw_scores=True).scores[0] for text in _COMPANY]
+    widest = max(abs(together[position] - score) for position, score in enumerate(alone))
+    return widest <= _LOGIT_TOLERANCE, f"widest difference of logits {widest:.6f}"

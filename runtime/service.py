@@ -1,0 +1,103 @@
+"""Own the loaded models, which of them a request means, and the one thread that they run in; ignorant of HTTP."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from runtime.bundle import Bundle, Model, Task
+from runtime.errors import InvalidError, LoadingError, UnknownModelError
+
+if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtime
+    from runtime.inference import Embedder, Embeddings, Ranking, Reranker
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+_NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
+
+
+class Service:
+    """The models of a bundle; nothing is answered before `load` has returned."""
+
+    def __init__(self, bundle: Bundle, *, threads: int, max_batch_tokens: int) -> None:
+        self._bundle = bundle
+        self._threads = threads
+        self._max_batch_tokens = max_batch_tokens
+        self._embedders: dict[str, Embedder] = {}
+        self._rerankers: dict[str, Reranker] = {}
+        self._ready = False
+        # a graph uses every thread that there is, so a second one beside it would only make both slow
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+
+    @property
+    def ready(self) -> bool:
+        """Say whether every model is loaded."""
+        return self._ready
+
+    async def load(self) -> None:
+        """Load every model, off the event loop.
+
+        Raises ModelError.
+        """
+        started = time.monotonic()
+        for model in self._bundle.models:
+            await self._in_worker(self._load_one, model)
+            logger.info("loaded %s (%s) from %s", model.name, model.task, model.source)
+        self._ready = True
+        logger.info("ready after %.3f s, %d threads", time.monotonic() - started, self._threads)
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str | None, prompt_name: str | None, dimensions: int | None
+    ) -> tuple[str, "Embeddings"]:
+        """Embed texts with the model that is meant, and name it."""
+        embedder = self._embedders[self._choose("embedding", model).name]
+        embeddings = await self._in_worker(embedder.embed, texts, prompt_name=prompt_name, dimensions=dimensions)
+        return embedder.model.name, embeddings
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], *, model: str | None, top_n: int | None, raw_scores: bool
+    ) -> tuple[str, "Ranking"]:
+        """Rank documents with the model that is meant, and name it."""
+        reranker = self._rerankers[self._choose("reranker", model).name]
+        ranking = await self._in_worker(reranker.rerank, query, documents, top_n=top_n, raw_scores=raw_scores)
+        return reranker.model.name, ranking
+
+    def _load_one(self, model: Model) -> None:
+        from runtime import inference  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+
+        loaded = inference.load(model, threads=self._threads, max_batch_tokens=self._max_batch_tokens)
+        if isinstance(loaded, inference.Embedder):
+            self._embedders[model.name] = loaded
+        else:
+            self._rerankers[model.name] = loaded
+
+    def _choose(self, task: Task, name: str | None) -> Model:
+        if not self._ready:
+            raise LoadingError("the models are not loaded yet")
+        return choose(self._bundle, task=task, name=name)
+
+    async def _in_worker(self, call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+
+def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
+    """Find the model that a request means, by its name or its source; the only one of its task needs no name.
+
+    Raises UnknownModelError, or InvalidError where a name is needed.
+    """
+    candidates = [model for model in bundle.models if model.task == task]
+    if not candidates:
+        raise UnknownModelError(f"there is no {_NOUNS[task]} here", param="model")
+    known = ", ".join(f"`{model.name}`" for model in candidates)
+    if name is None and len(candidates) > 1:
+        raise InvalidError(f"there are several {_NOUNS[task]}s here, name one of {known}", param="model")
+    meant = [model for model in candidates if name in {None, model.name}]
+    meant = meant or [model for model in candidates if name == model.source]
+    if len(meant) != 1:
+        raise UnknownModelError(f"`{name}` is not the {_NOUNS[task]} here: {known}", param="model")
+    return meant[0]

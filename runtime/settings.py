@@ -1,0 +1,86 @@
+"""Own the environment: `RUNTIME_*` to a frozen `Settings`, every problem at once; nothing else reads it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runtime.errors import SettingsError
+
+PREFIX = "RUNTIME_"
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+
+
+class Settings(NamedTuple):
+    """What can be set; a NamedTuple, because importing `dataclasses` costs the probe a third of its time."""
+
+    bundle: Path = Path("/opt/bundle/bundle.json")
+    hostname: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside of it
+    http_port: int = 8080
+    intra_op_threads: int | None = None  # None: as many as this process may use
+    log_level: str = "info"
+    max_batch_tokens: int = 4096  # padded tokens of one run of a graph
+    max_client_batch_size: int = 2048  # texts of one request
+    payload_limit: int = 2_000_000  # bytes of one request
+    shutdown_timeout_s: int = 8  # below the 10 s that `docker stop` waits
+
+
+def _absolute_path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError("is not an absolute path")
+    return path
+
+
+def _log_level(text: str) -> str:
+    level = text.lower()
+    if level not in LOG_LEVELS:
+        raise ValueError(f"is not one of {', '.join(LOG_LEVELS)}")
+    return level
+
+
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        # int() alone would also take "1_000", " 1" and digits of other scripts
+        if not (text.isascii() and text.isdigit() and minimum <= int(text[:12]) <= maximum):
+            raise ValueError(f"is not an integer from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "bundle": _absolute_path,
+    "hostname": str,
+    "http_port": _integer(1, 65_535),
+    "intra_op_threads": _integer(1, 1024),
+    "log_level": _log_level,
+    "max_batch_tokens": _integer(1, 10_000_000),
+    "max_client_batch_size": _integer(1, 1_000_000),
+    "payload_limit": _integer(1, 1_000_000_000),
+    "shutdown_timeout_s": _integer(0, 86_400),
+}
+
+
+def variable(field: str) -> str:
+    """Name the environment variable that sets a field."""
+    return PREFIX + field.upper()
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings; an empty variable is an absent one, as Compose writes them.
+
+    Raises SettingsError with one line a problem.
+    """
+    values: dict[str, Any] = {}  # each parser gives its field's type
+    problems: list[str] = []
+    for field, parse in _PARSERS.items():
+        text = environment.get(variable(field), "")
+        if not text:
+            continue
+        try:
+            values[field] = parse(text)
+        except ValueError as error:
+            problems.append(f"`{variable(field)}`: `{text}` {error}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings()._replace(**values)
