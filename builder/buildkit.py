@@ -13,7 +13,7 @@ from uuid import uuid4
 from builder import filesync, wire
 from builder.context import SOURCE_DATE_EPOCH, Context
 from builder.engine import Engine, JsonStream
-from builder.errors import BuildFailedError, InputError, UnreachableError
+from builder.errors import BuildFailedError, BuildImageError, InputError, UnreachableError
 from builder.session import CallError, Session, Status, Streaming, Unary
 from builder.trace import CANCELLED, Event, StepTracker, TraceDecoder, WarningEvent
 
@@ -71,13 +71,17 @@ class Cancellation:
 
     @contextmanager
     def calling(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Have `callback` called when the wish comes while the block runs; raise KeyboardInterrupt if it has come."""
+        """Have `callback` called when the wish comes while the block runs, whose errors are then KeyboardInterrupt."""
         with self._lock:
             if self.requested:
                 raise KeyboardInterrupt
             self._callbacks.append(callback)
         try:
             yield
+        except BuildImageError as error:
+            if self.requested:
+                raise KeyboardInterrupt from error
+            raise
         finally:
             with self._lock, suppress(ValueError):
                 self._callbacks.remove(callback)
@@ -121,10 +125,6 @@ def _stopping(engine: Engine, build_id: str, messages: JsonStream, cancellation:
     except KeyboardInterrupt:
         with suppress(UnreachableError):
             engine.cancel_build(build_id)
-        raise
-    except (BuildFailedError, UnreachableError) as error:
-        if cancellation.requested:
-            raise KeyboardInterrupt from error
         raise
 
 

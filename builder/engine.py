@@ -1,11 +1,11 @@
-"""Own everything that is asked of the Docker Engine, and turn its every failure into an error of ours; decide nothing."""
+"""Own everything asked of the Docker Engine, and turn its every failure into an error of ours; it decides nothing."""
 
 import json
 import shutil
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias, cast
 from uuid import uuid4
@@ -18,10 +18,22 @@ import docker.utils
 import requests
 import urllib3
 
+from builder.container import ContainerOptions, ContainerState, ExecResult
 from builder.errors import FailedError, InputError, UnreachableError
-from builder.stream import PlainStream, Stream, TlsStream
+from builder.stream import RECEIVE_BYTES, ByteStream, PlainStream, TlsStream, demultiplex, upgrade
 
-TIMEOUT_S = 60.0
+__all__ = [
+    "Container",
+    "ContainerOptions",
+    "ContainerState",
+    "Credentials",
+    "Engine",
+    "ExecResult",
+    "ImageDetails",
+    "JsonStream",
+]
+
+TIMEOUT_S = 60
 # BuildKit asks a session for its health every 5 seconds, so one silent for this long has lost its engine.
 SESSION_SILENCE_S = 60.0
 MINIMUM_API = "1.42"  # of Engine 23.0, the first with a Dockerfile frontend that knows `COPY --link`
@@ -51,44 +63,6 @@ class Credentials:
     warning: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerOptions:
-    """How a container runs; the defaults lock it down. `tmpfs` is path to mount options, `ports` are published on loopback."""
-
-    image: str
-    command: Sequence[str] | None = None
-    user: str = "12345:0"
-    network_mode: str = "none"
-    read_only: bool = True
-    tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "rw,noexec,nosuid,size=64m"})  # noqa: S108 a path in the container
-    cap_drop: Sequence[str] = ("ALL",)
-    security_opt: Sequence[str] = ("no-new-privileges",)
-    pids_limit: int = 256
-    memory_bytes: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    ports: Sequence[int] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerState:
-    """How a container is: `status` as the engine words it (`running`, `exited`), its exit code and what killed it."""
-
-    status: str
-    exit_code: int
-    oom_killed: bool
-    health: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExecResult:
-    """What a command run inside a container gave."""
-
-    exit_code: int
-    stdout: bytes
-    stderr: bytes
-
-
 class _Client(docker.APIClient):
     """docker-py's client that keeps the answer of the one `/version` call of its start."""
 
@@ -106,7 +80,7 @@ class Engine:
         self.version = str(client.about.get("Version", ""))
 
     @classmethod
-    def connect(cls, *, timeout_s: float = TIMEOUT_S) -> Self:
+    def connect(cls, *, timeout_s: int = TIMEOUT_S) -> Self:
         """Connect as the docker command does: DOCKER_HOST and its TLS variables, else the active context."""
         with _translated("cannot connect to the Docker Engine"):
             try:
@@ -131,7 +105,7 @@ class Engine:
         """Close the idle connections."""
         self._client.close()
 
-    def open_session(self, headers: Sequence[tuple[str, str]]) -> Stream:
+    def open_session(self, headers: Sequence[tuple[str, str]]) -> ByteStream:
         """Open a BuildKit session: a connection on which the engine then calls as an HTTP/2 client."""
         with _translated("cannot open a build session"):
             return self._upgrade("/session", protocol="h2c", headers=headers, timeout_s=SESSION_SILENCE_S)
@@ -160,7 +134,7 @@ class Engine:
         """Tell whether the engine holds an image."""
         with _translated(f"cannot inspect `{reference}`"):
             try:
-                self._client.inspect_image(reference)
+                self._inspect(reference)
             except docker.errors.ImageNotFound:
                 return False
             return True
@@ -168,7 +142,7 @@ class Engine:
     def inspect_image(self, reference: str) -> ImageDetails:
         """Read what the engine knows of an image, by its id or any reference."""
         with _translated(f"cannot inspect `{reference}`"):
-            found: Json = self._client.inspect_image(reference)
+            found = self._inspect(reference)
         config = found.get("Config") or {}
         return ImageDetails(
             id=found["Id"],
@@ -182,7 +156,8 @@ class Engine:
     def image_history(self, reference: str) -> tuple[str, ...]:
         """Read the commands that made an image's layers, newest first."""
         with _translated(f"cannot read the history of `{reference}`"):
-            return tuple(str(layer["CreatedBy"]) for layer in self._client.history(reference))
+            layers: list[Json] = self._client.history(reference)  # type: ignore[no-untyped-call] # absent in its stubs
+        return tuple(str(layer["CreatedBy"]) for layer in layers)
 
     def tag(self, image_id: str, reference: str) -> None:
         """Point `reference` (repository:tag) at an image."""
@@ -218,50 +193,36 @@ class Engine:
         name = f"build-image-{uuid4().hex}"
         try:
             with _translated(f"cannot start a container of `{options.image}`"):
-                self._client.create_container(**_creation(options), name=name)
+                self._client.create_container_from_config(options.as_json(), name=name)
                 self._client.start(name)
             yield Container(self, name=name)
         finally:
             with _translated("cannot remove a container"), suppress(docker.errors.NotFound):
                 self._client.remove_container(name, force=True, v=True)
 
+    def _inspect(self, reference: str) -> Json:
+        found: Json = self._client.inspect_image(reference)  # type: ignore[no-untyped-call] # absent in its stubs
+        return found
+
     def _url(self, path: str) -> str:
         return f"{self._client.base_url}/v{self._client.api_version}{path}"
 
-    def _upgrade(
-        self,
-        path: str,
-        *,
-        protocol: str,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        timeout_s: float,
-    ) -> Stream:
-        """Turn a new connection into a stream of bytes, by HTTP's Upgrade."""
+    def _upgrade(self, path: str, *, timeout_s: float, **request: Any) -> ByteStream:  # noqa: ANN401 what `upgrade` takes
+        """Turn a new connection into a stream of bytes; see `stream.upgrade`."""
         stream = self._dial(timeout_s=timeout_s)
-        fields = [("Host", "docker"), ("Connection", "Upgrade"), ("Upgrade", protocol), *headers]
-        fields += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        lines = [f"POST /v{self._client.api_version}{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
-        stream.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-        head = b""
-        while b"\r\n\r\n" not in head:
-            if not (data := stream.recv(4096)):
-                raise ConnectionResetError("the engine closed the connection")
-            head += data
-        head, _, rest = head.partition(b"\r\n\r\n")
-        if head.split()[1] != b"101":
+        try:
+            return upgrade(stream, f"/v{self._client.api_version}{path}", **request)
+        except (FailedError, OSError):
             stream.close()
-            raise FailedError(f"the engine refuses the upgrade: {rest.decode(errors='replace').strip()}")
-        stream.unread(rest)
-        return stream
+            raise
 
-    def _dial(self, *, timeout_s: float) -> Stream:
+    def _dial(self, *, timeout_s: float) -> ByteStream:
         """Connect anew, by whatever transport docker-py was configured for."""
         client = self._client
         request = client.prepare_request(requests.Request("POST", client.base_url))
-        adapter = client.get_adapter(client.base_url)
-        pool = adapter.get_connection_with_tls_context(request, client.verify, cert=client.cert)
-        connection = pool._new_conn()  # noqa: SLF001 the one place where docker-py's unix and ssh pools say how to connect
+        adapter = cast("requests.adapters.HTTPAdapter", client.get_adapter(client.base_url))
+        pool: Any = adapter.get_connection_with_tls_context(request, client.verify, cert=client.cert)
+        connection = pool._new_conn()  # noqa: SLF001 where docker-py's unix and ssh pools say how to connect
         connection.timeout = client.timeout
         connection.connect()
         if isinstance(connection.sock, ssl.SSLSocket):
@@ -319,7 +280,7 @@ class Container:
             except TimeoutError:
                 raise FailedError(f"`{' '.join(command)}` said nothing for {timeout_s:g} s") from None
             exit_code = self._client.exec_inspect(created)["ExitCode"]
-        return ExecResult(exit_code=int(exit_code), stdout=output.get(1, b""), stderr=output.get(2, b""))
+        return ExecResult(exit_code=int(exit_code), stdout=output[1], stderr=output[2])
 
     def logs(self, *, tail: int = 50) -> tuple[str, ...]:
         """Read the last lines of what the container wrote."""
@@ -367,15 +328,9 @@ class Container:
         stream = self._engine._upgrade(f"/exec/{exec_id}/start", protocol="tcp", body=body, timeout_s=timeout_s)  # noqa: SLF001 the two classes are one unit
         try:
             stream.sendall(stdin)
-            raw = b"".join(iter(lambda: stream.recv(1 << 16), b""))
+            return demultiplex(b"".join(iter(lambda: stream.recv(RECEIVE_BYTES), b"")))
         finally:
             stream.close()
-        output: dict[int, bytes] = {}
-        while raw:  # each frame: stream number, three zeros, 32-bit length, content
-            end = 8 + int.from_bytes(raw[4:8], "big")
-            output[raw[0]] = output.get(raw[0], b"") + raw[8:end]
-            raw = raw[end:]
-        return output
 
 
 @contextmanager
@@ -430,26 +385,3 @@ def _credentials(registry: str) -> Credentials:
     if token := found.get("identitytoken"):
         return Credentials(secret=str(token))
     return Credentials(username=str(found.get("username", "")), secret=str(found.get("password", "")))
-
-
-def _creation(options: ContainerOptions) -> Json:
-    host = docker.types.HostConfig(
-        version="1.42",
-        network_mode=options.network_mode,
-        read_only=options.read_only,
-        tmpfs=dict(options.tmpfs),
-        cap_drop=list(options.cap_drop),
-        security_opt=list(options.security_opt),
-        pids_limit=options.pids_limit,
-        mem_limit=options.memory_bytes,
-        port_bindings={port: ("127.0.0.1", None) for port in options.ports},
-    )
-    return {
-        "image": options.image,
-        "command": None if options.command is None else list(options.command),
-        "user": options.user,
-        "environment": dict(options.environment),
-        "labels": dict(options.labels),
-        "ports": list(options.ports),
-        "host_config": host,
-    }

@@ -50,12 +50,13 @@ def tag(template: str, *, git: Git | None, lock: "Lock") -> str:
     """Fill in a tag template; raises ValueError that says what is wrong with it."""
     if "{" not in template:
         return template
-    names = {"lock": lock} if git is None else {"lock": lock, "git": git}
+    if git is None and "git" in variables(template):
+        msg = f"`{template}` can't be filled in: the manifest is not in a git checkout with a commit"
+        raise ValueError(msg)
     try:
-        return _environment().from_string(template).render(names)
+        return _environment().from_string(template).render(lock=lock, git=git)
     except jinja2.UndefinedError as error:
-        reason = "the manifest is not in a git checkout with a commit" if git is None else str(error)
-        msg = f"`{template}` can't be filled in: {reason}"
+        msg = f"`{template}` can't be filled in: {error}"
         raise ValueError(msg) from error
     except jinja2.TemplateError as error:
         msg = f"`{template}` is not a template: {error}"

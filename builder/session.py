@@ -4,9 +4,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from enum import IntEnum
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import Self, TypeAlias
 from urllib.parse import quote
 
 from h2.config import H2Configuration
@@ -22,25 +23,12 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 
 from builder.errors import InternalError
+from builder.stream import RECEIVE_BYTES, ByteStream
 
-RECEIVE_BYTES = 1 << 16
 # What one turn at the connection sends at most, so that a large message does not keep short answers waiting.
 TURN_BYTES = 1 << 17
 PREFIX_BYTES = 5  # gRPC's frame around a message: a compression flag and a 32-bit length
 MAX_CALLS = 64
-
-
-class ByteStream(Protocol):
-    """A duplex stream of bytes that one thread may read while others write; `close` wakes the reader."""
-
-    def recv(self, size: int, /) -> bytes:
-        """Read at most `size` bytes, none at the end."""
-
-    def sendall(self, data: bytes, /) -> None:
-        """Write all of `data`."""
-
-    def close(self) -> None:
-        """End both directions."""
 
 
 class Status(IntEnum):
@@ -287,10 +275,8 @@ class Session:
                 return
             headers = trailers if call.answered else [*_response_headers(), *trailers]
             self._connection.send_headers(call.stream_id, headers, end_stream=True)
-            try:
+            with suppress(OSError):  # the reader notices the loss and tells it
                 self._flush()
-            except OSError:
-                pass  # the reader notices the loss and tells it
 
 
 def _response_headers() -> list[tuple[str, str]]:

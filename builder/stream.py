@@ -1,15 +1,21 @@
-"""Own duplex byte streams over connected sockets, plain and TLS, that one thread reads while another writes."""
+"""Own duplex byte streams over connected sockets, plain, TLS or upgraded from HTTP; it knows no protocol above."""
 
 import select
 import socket
 import ssl
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
+from builder.errors import FailedError
 
-class Stream(Protocol):
-    """A duplex stream of bytes; `close` from any thread wakes a reader, and silence beyond the time-out is TimeoutError."""
+RECEIVE_BYTES = 1 << 16
+FRAME_HEADER_BYTES = 8
+
+
+class ByteStream(Protocol):
+    """A duplex stream that one thread may read while another writes; silence beyond its time-out is TimeoutError."""
 
     def recv(self, size: int, /) -> bytes:
         """Read at most `size` bytes, none at the end."""
@@ -18,10 +24,7 @@ class Stream(Protocol):
         """Write all of `data`."""
 
     def close(self) -> None:
-        """End both directions."""
-
-    def unread(self, data: bytes) -> None:
-        """Give back bytes that the next `recv` is to return."""
+        """End both directions, from any thread, and wake the reader."""
 
 
 class PlainStream:
@@ -30,13 +33,9 @@ class PlainStream:
     def __init__(self, connection: socket.socket, *, timeout_s: float) -> None:
         self._socket = connection
         self._socket.settimeout(timeout_s)
-        self._unread = b""
 
     def recv(self, size: int, /) -> bytes:
         """Read at most `size` bytes, none at the end."""
-        if self._unread:
-            data, self._unread = self._unread, b""
-            return data
         return self._socket.recv(size)
 
     def sendall(self, data: bytes, /) -> None:
@@ -44,14 +43,10 @@ class PlainStream:
         self._socket.sendall(data)
 
     def close(self) -> None:
-        """End both directions."""
+        """End both directions, from any thread, and wake the reader."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-
-    def unread(self, data: bytes) -> None:
-        """Give back bytes that the next `recv` is to return."""
-        self._unread = data
 
 
 class TlsStream:
@@ -62,13 +57,9 @@ class TlsStream:
         self._socket.setblocking(False)
         self._timeout_s = timeout_s
         self._turn = threading.Lock()
-        self._unread = b""
 
     def recv(self, size: int, /) -> bytes:
         """Read at most `size` bytes, none at the end."""
-        if self._unread:
-            data, self._unread = self._unread, b""
-            return data
         while True:
             try:
                 with self._turn:
@@ -92,15 +83,11 @@ class TlsStream:
                 self._wait(select.POLLOUT)
 
     def close(self) -> None:
-        """End both directions."""
+        """End both directions, from any thread, and wake the reader."""
         with self._turn:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
-
-    def unread(self, data: bytes) -> None:
-        """Give back bytes that the next `recv` is to return."""
-        self._unread = data
 
     def _wait(self, event: int) -> None:
         descriptor = self._socket.fileno()
@@ -110,3 +97,48 @@ class TlsStream:
         poll.register(descriptor, event)
         if not poll.poll(self._timeout_s * 1000):
             raise TimeoutError(f"nothing for {self._timeout_s:g} s")
+
+
+class _Resumed:
+    """A stream of which the first bytes were read already."""
+
+    def __init__(self, stream: ByteStream, *, read: bytes) -> None:
+        self._stream = stream
+        self._read = read
+        self.sendall = stream.sendall
+        self.close = stream.close
+
+    def recv(self, size: int, /) -> bytes:
+        if self._read:
+            data, self._read = self._read[:size], self._read[size:]
+            return data
+        return self._stream.recv(size)
+
+
+def upgrade(
+    stream: ByteStream, path: str, *, protocol: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+) -> ByteStream:
+    """Ask for `protocol` by HTTP/1.1's Upgrade and return the stream that follows; a refusal is FailedError."""
+    fields = [("Host", "docker"), ("Connection", "Upgrade"), ("Upgrade", protocol), *headers]
+    fields += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
+    stream.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        if not (data := stream.recv(RECEIVE_BYTES)):
+            raise ConnectionResetError("the connection ended before an answer")
+        answer += data
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    if head.split(maxsplit=2)[1] != b"101":
+        raise FailedError(f"the engine does not open a {protocol} stream: {rest.decode(errors='replace').strip()}")
+    return _Resumed(stream, read=rest)
+
+
+def demultiplex(frames: bytes) -> dict[int, bytes]:
+    """Join the output of a container's process by stream: 1 is stdout, 2 stderr."""
+    output: dict[int, bytes] = {1: b"", 2: b""}
+    while frames:  # each frame: stream number, three zeros, 32-bit length, content
+        end = FRAME_HEADER_BYTES + int.from_bytes(frames[4:FRAME_HEADER_BYTES], "big")
+        output[frames[0]] = output.get(frames[0], b"") + frames[FRAME_HEADER_BYTES:end]
+        frames = frames[end:]
+    return output

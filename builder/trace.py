@@ -33,7 +33,7 @@ class StepEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferEvent:
-    """How far one transfer of a step has come: `name` is what, `action` how; a total of 0 is not known to the engine."""
+    """How far one transfer of a step has come: `name` is what, `action` how; a total of 0 is not known."""
 
     step: str
     name: str

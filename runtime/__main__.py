@@ -119,15 +119,11 @@ def serve(settings: Settings) -> int:
 async def _load_and_serve(service: "Service", *, server: "uvicorn.Server") -> None:
     import asyncio  # noqa: PLC0415 - already loaded here, and not by a probe
 
-    async def load() -> None:
-        try:
-            await service.load()
-        except BaseException:
-            server.should_exit = True
-            raise
-
-    loading = asyncio.create_task(load())
-    await server.serve()
+    loading = asyncio.create_task(service.load())
+    serving = asyncio.create_task(server.serve())
+    await asyncio.wait({loading, serving}, return_when=asyncio.FIRST_EXCEPTION)
+    server.should_exit = True
+    await serving
     await loading
 
 

@@ -1,0 +1,69 @@
+"""Own what a container is asked to be and found to be, as values; talking to the engine is not its matter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerOptions:
+    """How a container runs, locked down by default; `tmpfs` is path to mount options, `ports` appear on loopback."""
+
+    image: str
+    command: Sequence[str] | None = None
+    user: str = "12345:0"
+    network_mode: str = "none"
+    read_only: bool = True
+    tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "rw,noexec,nosuid,size=64m"})  # noqa: S108 a path in the container
+    cap_drop: Sequence[str] = ("ALL",)
+    security_opt: Sequence[str] = ("no-new-privileges",)
+    pids_limit: int = 256
+    memory_bytes: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: Sequence[int] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the options as the Engine API's body of `/containers/create`."""
+        memory_bytes = self.memory_bytes or 0  # zero is no limit
+        host = {
+            "NetworkMode": self.network_mode,
+            "ReadonlyRootfs": self.read_only,
+            "Tmpfs": dict(self.tmpfs),
+            "CapDrop": list(self.cap_drop),
+            "SecurityOpt": list(self.security_opt),
+            "PidsLimit": self.pids_limit,
+            "Memory": memory_bytes,
+            "MemorySwap": memory_bytes,  # memory and swap together: the limit is not doubled by swap
+            "PortBindings": {f"{port}/tcp": [{"HostIp": LOOPBACK, "HostPort": ""}] for port in self.ports},
+        }
+        return {
+            "Image": self.image,
+            "Cmd": None if self.command is None else list(self.command),
+            "User": self.user,
+            "Env": [f"{name}={value}" for name, value in self.environment.items()],
+            "Labels": dict(self.labels),
+            "ExposedPorts": {f"{port}/tcp": {} for port in self.ports},
+            "HostConfig": host,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerState:
+    """How a container is: `status` as the engine words it (`running`, `exited`), its exit code and what killed it."""
+
+    status: str
+    exit_code: int
+    oom_killed: bool
+    health: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecResult:
+    """What a command run inside a container gave."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes

@@ -1,0 +1,80 @@
+from typing import Any
+
+import pytest
+
+from builder import document
+from builder.document import Document
+
+
+def parse(text: str, **environment: str) -> Document:
+    return document.parse(text, file="m.yaml", environment=environment)
+
+
+def problems(text: str, **environment: str) -> list[str]:
+    return [str(problem) for problem in parse(text, **environment).problems]
+
+
+def test_the_line_of_every_key_is_known() -> None:
+    read = parse("a: 1\nb:\n  - x\n  - c: 2\n")
+    assert read.data == {"a": 1, "b": ["x", {"c": 2}]}
+    assert {document.dotted(path): line for path, line in read.lines.items() if path} == {
+        "a": 1,
+        "b": 2,
+        "b[0]": 3,
+        "b[1]": 4,
+        "b[1].c": 4,
+    }
+
+
+def test_a_problem_of_a_missing_key_stands_on_the_line_of_its_parent() -> None:
+    assert str(parse("a: 1\nb:\n  c: 2\n").problem(("b", "d"), "is required")) == "m.yaml:2: `b.d`: is required"
+
+
+def test_a_key_given_twice_is_a_problem() -> None:
+    assert problems("a:\n  x: 1\n  x: 2\n") == ["m.yaml:3: `a.x`: the name is given twice, first on line 2"]
+
+
+def test_a_merged_mapping_may_be_overridden() -> None:
+    read = parse("base: &base {x: 1, y: 2}\nnext:\n  <<: *base\n  x: 3\n")
+    assert (read.data["next"], read.problems) == ({"x": 3, "y": 2}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: ${NAME}", "value"),
+        ("a: x-${NAME}-y", "x-value-y"),
+        ("a: ${MISSING:-other}", "other"),
+        ("a: ${EMPTY:-other}", "other"),
+        ("a: ${NAME:-other}", "value"),
+        ("a: ${MISSING:-}", None),
+        ("a: '${MISSING:-}'", ""),
+        ("a: $${NAME}", "${NAME}"),
+        ("a: $NAME", "$NAME"),
+        ("a: ${NUMBER}", 12),
+        ("a: '${NUMBER}'", "12"),
+        ("a: ${TEXT}", "x: y"),
+    ],
+)
+def test_variables_are_filled_in(text: str, value: Any) -> None:
+    read = parse(text, NAME="value", EMPTY="", NUMBER="12", TEXT="x: y")
+    assert (read.data, read.problems) == ({"a": value}, ())
+
+
+def test_a_variable_that_is_not_set_is_a_problem_with_a_hint() -> None:
+    (problem,) = parse("a:\n  b: ${NAME}\n").problems
+    assert str(problem) == "m.yaml:2: `a.b`: the environment has no `NAME`"
+    assert problem.hint == "set NAME, or give a default: ${NAME:-value}"
+
+
+def test_broken_yaml_is_one_problem_with_its_line() -> None:
+    assert problems("a: 1\nb: [1, 2\n") == ["m.yaml:3: not valid YAML: expected ',' or ']', but got '<stream end>'"]
+
+
+def test_a_tag_of_a_python_object_is_refused() -> None:
+    (problem,) = problems("a: !!python/object/apply:os.getcwd []\n")
+    assert problem == "m.yaml:1: not valid YAML: the tag `tag:yaml.org,2002:python/object/apply:os.getcwd` is not known"
+
+
+def test_an_empty_file_is_no_data() -> None:
+    assert parse("# nothing\n").data is None

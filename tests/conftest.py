@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write what the tests see as the golden files")
+
+
+class Golden:
+    """Compares texts with files below tests/golden, or writes these where the option says so."""
+
+    def __init__(self, *, rewrite: bool) -> None:
+        self._rewrite = rewrite
+
+    def check(self, text: str, name: str) -> None:
+        path = GOLDEN / name
+        if self._rewrite:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(rewrite=request.config.getoption("--rewrite-golden"))

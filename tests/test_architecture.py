@@ -1,0 +1,112 @@
+"""The two laws of the house: data flows one way, and each outside library has one importer."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
+BUILDER_ORDER = (
+    "errors wire reference document manifest repository layout hub folder graph limits selection"
+    " sentence_transformers recipe lock bundle git plan context render network"
+    " trace stream session filesync engine buildkit console smoke pipeline report cli"
+).split()
+RUNTIME_ORDER = (
+    "errors logs settings threads bundle tokenizer batch session pooling scoring inference schemas answers"
+    " service api app probe __main__"
+).split()
+
+# Law 2. Each outside library, and the one module that imports it.
+BUILDER_OWNERS = {
+    "click": {"cli"},
+    "docker": {"engine"},
+    "h2": {"session"},
+    "httpx2": {"hub"},
+    "huggingface_hub": {"hub"},
+    "jinja2": {"render"},
+    "pydantic": {"manifest"},
+    "requests": {"engine"},
+    "rich": {"console"},
+    "urllib3": {"engine"},
+    "yaml": {"document"},
+}
+RUNTIME_OWNERS = {
+    "msgspec": {"bundle", "schemas"},
+    "numpy": {"batch", "pooling", "scoring", "session", "tokenizer", "inference"},
+    "onnxruntime": {"session"},
+    "starlette": {"api", "app"},
+    "tokenizers": {"tokenizer"},
+    "uvicorn": {"__main__"},
+}
+
+
+def modules(package: str) -> dict[str, ast.Module]:
+    return {path.stem: ast.parse(path.read_text()) for path in (ROOT / package).glob("*.py") if path.stem != "__init__"}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield every module that `tree` imports when it runs; imports for type checkers alone do not count."""
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _executed(child)
+
+
+def siblings(tree: ast.Module, package: str) -> set[str]:
+    names = {name.split(".")[1] for name in imported(tree) if name.startswith(f"{package}.")}
+    return names & set(modules(package))
+
+
+def outside(tree: ast.Module, package: str) -> set[str]:
+    roots = {name.split(".")[0] for name in imported(tree)}
+    return roots - {package, "_typeshed"} - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(("package", "order"), [("builder", BUILDER_ORDER), ("runtime", RUNTIME_ORDER)])
+def test_every_module_has_its_place_in_the_order(package: str, order: list[str]) -> None:
+    assert sorted(modules(package)) == sorted(order)
+
+
+@pytest.mark.parametrize(("package", "order"), [("builder", BUILDER_ORDER), ("runtime", RUNTIME_ORDER)])
+def test_a_module_imports_only_from_those_before_it(package: str, order: list[str]) -> None:
+    backwards = [
+        f"{name} imports {other}"
+        for name, tree in modules(package).items()
+        for other in siblings(tree, package)
+        if order.index(other) >= order.index(name)
+    ]
+    assert backwards == []
+
+
+@pytest.mark.parametrize(("package", "owners"), [("builder", BUILDER_OWNERS), ("runtime", RUNTIME_OWNERS)])
+def test_each_outside_library_is_imported_by_its_owners_alone(package: str, owners: dict[str, set[str]]) -> None:
+    importers: dict[str, set[str]] = {}
+    for name, tree in modules(package).items():
+        for library in outside(tree, package):
+            importers.setdefault(library, set()).add(name)
+    assert importers == owners
+
+
+@pytest.mark.parametrize(("package", "other"), [("builder", "runtime"), ("runtime", "builder")])
+def test_the_two_packages_never_import_each_other(package: str, other: str) -> None:
+    crossing = [name for name, tree in modules(package).items() if other in {i.split(".")[0] for i in imported(tree)}]
+    assert crossing == []
+
+
+def test_the_reader_of_imports_sees_those_inside_functions_and_skips_those_for_type_checkers() -> None:
+    tree = ast.parse("def f():\n    import a\nif TYPE_CHECKING:\n    import b\nfrom c import d")
+    assert set(imported(tree)) == {"a", "c", "c.d"}
