@@ -94,6 +94,7 @@ def _runtime_folder() -> Path:
 
 def write(context: Context, directory: Path) -> None:
     """Write `context` below `directory`, which `docker build` then builds to the same layers."""
+    directory.mkdir(parents=True, exist_ok=True)
     for entry in context.entries:
         target = directory / entry.path
         if entry.source is None:

@@ -193,7 +193,7 @@ class Engine:
         name = f"build-image-{uuid4().hex}"
         try:
             with _translated(f"cannot start a container of `{options.image}`"):
-                self._client.create_container_from_config(options.as_json(), name=name)
+                self._client.create_container_from_config(options.as_json(), name=name)  # type: ignore[no-untyped-call] # absent in its stubs
                 self._client.start(name)
             yield Container(self, name=name)
         finally:
@@ -251,7 +251,7 @@ class JsonStream:
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
             if rest.strip():
-                yield json.loads(rest)
+                raise ConnectionResetError("the last message is cut short")
 
     def abort(self) -> None:
         """End the iteration in another thread with UnreachableError."""
@@ -280,6 +280,8 @@ class Container:
             except TimeoutError:
                 raise FailedError(f"`{' '.join(command)}` said nothing for {timeout_s:g} s") from None
             exit_code = self._client.exec_inspect(created)["ExitCode"]
+        if exit_code is None:
+            raise FailedError(f"`{' '.join(command)}` closed its output and runs on")
         return ExecResult(exit_code=int(exit_code), stdout=output[1], stderr=output[2])
 
     def logs(self, *, tail: int = 50) -> tuple[str, ...]:
@@ -365,7 +367,7 @@ def _check_supported(about: Mapping[str, Any]) -> None:
     version = about.get("Version", "of unknown version")
     if about.get("Os") == "windows":
         raise InputError("the Docker Engine runs Windows containers", hint="switch Docker to Linux containers")
-    if docker.utils.version_lt(str(about["ApiVersion"]), MINIMUM_API):
+    if docker.utils.version_lt(str(about.get("ApiVersion", "0")), MINIMUM_API):
         raise InputError(
             f"Docker Engine {version} is too old: its BuildKit has no `COPY --link`",
             hint="install Docker Engine 23.0 or newer",

@@ -5,14 +5,17 @@ writes), SSL_CERT_FILE and the proxy variables are honoured because huggingface_
 """
 
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.utils
 
@@ -44,6 +47,15 @@ def resolve(
     with client.translated_errors():
         commit, files = _parse_listing(client.get(f"{address}/{path}").json())
     return HubRepository(source=repo, revision=commit, files=files, client=client)
+
+
+def trust(ca_bundle: Path) -> None:
+    """Make every later request trust the authorities in `ca_bundle`, a PEM file, in place of the system's.
+
+    It is a setting of the process: huggingface_hub has one HTTP client, which takes its authorities from there.
+    """
+    os.environ["SSL_CERT_FILE"] = str(ca_bundle)
+    huggingface_hub.close_session()
 
 
 def _parse_listing(answer: Any) -> tuple[str, dict[str, RepositoryFile]]:  # noqa: ANN401 - JSON of a stranger

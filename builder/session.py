@@ -158,10 +158,13 @@ class Session:
         rest = memoryview(b"\0" + len(message).to_bytes(4, "big") + message)
         while rest:
             with self._changed:
-                self._changed.wait_for(lambda: call.cancelled or self._window(call) > 0)
-                if call.cancelled:
-                    raise CallCancelledError
-                rest = self._send_turn(call, rest)
+                try:
+                    self._changed.wait_for(lambda: call.cancelled or self._window(call) > 0)
+                    if call.cancelled:
+                        raise CallCancelledError
+                    rest = self._send_turn(call, rest)
+                except (OSError, ProtocolError) as error:
+                    raise CallCancelledError from error
 
     def _send_turn(self, call: Call, rest: memoryview) -> memoryview:
         """Send what the window allows now, in frames of the caller's size, and return what is left."""
@@ -173,19 +176,14 @@ class Session:
         frame_bytes = self._connection.max_outbound_frame_size
         for start in range(0, len(turn), frame_bytes):
             self._connection.send_data(call.stream_id, bytes(turn[start : start + frame_bytes]))
-        self._flush(call)
+        self._flush()
         return rest
 
     def _window(self, call: Call) -> int:
         return self._connection.local_flow_control_window(call.stream_id)
 
-    def _flush(self, call: Call | None = None) -> None:
-        try:
-            self._stream.sendall(self._connection.data_to_send())
-        except OSError as error:
-            if call is not None:
-                raise CallCancelledError from error
-            raise
+    def _flush(self) -> None:
+        self._stream.sendall(self._connection.data_to_send())
 
     def _serve(self) -> None:
         """Read the connection until it ends, in the session's own thread."""
@@ -274,8 +272,8 @@ class Session:
             if call.cancelled:
                 return
             headers = trailers if call.answered else [*_response_headers(), *trailers]
-            self._connection.send_headers(call.stream_id, headers, end_stream=True)
-            with suppress(OSError):  # the reader notices the loss and tells it
+            with suppress(OSError, ProtocolError):  # a lost connection is noticed and told by its reader
+                self._connection.send_headers(call.stream_id, headers, end_stream=True)
                 self._flush()
 
 

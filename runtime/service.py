@@ -91,13 +91,21 @@ def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
     Raises UnknownModelError, or InvalidError where a name is needed.
     """
     candidates = [model for model in bundle.models if model.task == task]
+    noun = _NOUNS[task]
     if not candidates:
-        raise UnknownModelError(f"there is no {_NOUNS[task]} here", param="model")
-    known = ", ".join(f"`{model.name}`" for model in candidates)
-    if name is None and len(candidates) > 1:
-        raise InvalidError(f"there are several {_NOUNS[task]}s here, name one of {known}", param="model")
-    meant = [model for model in candidates if name in {None, model.name}]
-    meant = meant or [model for model in candidates if name == model.source]
-    if len(meant) != 1:
-        raise UnknownModelError(f"`{name}` is not the {_NOUNS[task]} here: {known}", param="model")
+        raise UnknownModelError(f"there is no {noun} here", param="model")
+    if name is None:
+        if len(candidates) > 1:
+            raise InvalidError(f"there is more than one {noun} here, name {_one_of(candidates)}", param="model")
+        return candidates[0]
+    meant = [model for model in candidates if model.name == name]
+    meant = meant or [model for model in candidates if model.source == name]
+    if not meant:
+        raise UnknownModelError(f"no {noun} here is called `{name}`, name {_one_of(candidates)}", param="model")
+    if len(meant) > 1:
+        raise InvalidError(f"`{name}` is the source of several, name {_one_of(meant)}", param="model")
     return meant[0]
+
+
+def _one_of(models: Sequence[Model]) -> str:
+    return "one of " * (len(models) > 1) + ", ".join(f"`{model.name}`" for model in models)

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import re
+import ssl
 import sys
 import threading
 from collections import deque
@@ -50,18 +51,35 @@ class Failure:
 
 
 class HubServer:
-    """Serve `directory` while the `with` block runs; `gated` repositories list their files but give none away."""
+    """Serve `directory` while the `with` block runs.
+
+    With `token` every request needs it; `gated` repositories list their files but give none away; `certificate`, a
+    PEM file with its key, makes it speak HTTPS.
+    """
 
     def __init__(
-        self, directory: Path, *, token: str | None = None, gated: Collection[str] = (), port: int = 0
+        self,
+        directory: Path,
+        *,
+        token: str | None = None,
+        gated: Collection[str] = (),
+        port: int = 0,
+        certificate: Path | None = None,
     ) -> None:
         self.directory = directory
         self.token = token
         self.gated = frozenset(gated)
         self.requests: list[Request] = []
         self.failures: deque[Failure] = deque()
+        self.has_ranges = True
         self._listings: dict[tuple[Path, int, int], RepositoryFile] = {}
         self._http = _HubHTTPServer(("127.0.0.1", port), self)
+        self.scheme = "http"
+        if certificate is not None:
+            self.scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -71,7 +89,7 @@ class HubServer:
     @property
     def endpoint(self) -> str:
         """What belongs into HF_ENDPOINT."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -226,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         # huggingface_hub follows redirects that stay on one host, and would miss these headers.
         other_host = "localhost" if self.headers.get("Host", "").startswith("127.") else "127.0.0.1"
-        headers["Location"] = f"http://{other_host}:{hub.port}/content-network/{repository}/{path}"
+        headers["Location"] = f"{hub.scheme}://{other_host}:{hub.port}/content-network/{repository}/{path}"
         headers |= {"X-Linked-ETag": f'"{file.sha256}"', "X-Linked-Size": str(file.size_bytes)}
         self._send(HTTPStatus.FOUND, b"", headers)
 
@@ -234,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = path.read_bytes()
         headers = {**headers, "Accept-Ranges": "bytes"}
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if match is None:
+        if match is None or not self.server.hub.has_ranges:
             self._send(HTTPStatus.OK, content, headers)
             return
         first = int(match[1])

@@ -67,6 +67,7 @@ def write_embedding_model(folder: Path) -> None:
     vocabulary = _vocabulary(special)
     graph = _embedding_graph(vocabulary, special)
     (folder / "onnx").mkdir(parents=True, exist_ok=True)
+    (folder / "onnx/model.onnx_data").unlink(missing_ok=True)  # onnx would append to it
     onnx.save(graph, folder / "onnx/model.onnx", save_as_external_data=True, location="model.onnx_data")
     tokenizer = _tokenizer(vocabulary, unknown="<unk>", special=special)
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -156,7 +157,7 @@ def _embedding_graph(vocabulary: Mapping[str, int], special: Sequence[str]) -> o
         helper.make_node("Max", ["norm", "smallest"], ["safe_norm"]),
         helper.make_node("Div", ["pooled", "safe_norm"], ["sentence_embedding"]),
     ]
-    outputs = {
+    outputs: dict[str, list[str | int]] = {
         "last_hidden_state": ["batch_size", "sequence_length", WIDTH],
         "sentence_embedding": ["batch_size", WIDTH],
     }
@@ -165,7 +166,7 @@ def _embedding_graph(vocabulary: Mapping[str, int], special: Sequence[str]) -> o
 
 def _reranker_graph(vocabulary: Mapping[str, int], special: Sequence[str]) -> onnx.ModelProto:
     """Compare every token of the query, which ends at the first `</s>`, with every token after it."""
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "token_weights": _weights(vocabulary, special),
         "separator": np.array(vocabulary["</s>"], dtype=np.int64),
         "sequence_axis": np.array(1, dtype=np.int64),

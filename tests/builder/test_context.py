@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+from builder import context
+from builder.context import SOURCE_DATE_EPOCH, Entry
+from tests.builder import data
+
+
+def paths(files: dict[str, bytes | Path]) -> list[str]:
+    return [entry.path for entry in context.assemble(files).entries]
+
+
+def test_entries_come_as_a_walk_meets_them() -> None:
+    files: dict[str, bytes | Path] = {"b/x": b"", "b-c": b"", "a/b/c": b"", "a.txt": b"", "b/a/z": b""}
+    assert paths(files) == ["a", "a/b", "a/b/c", "a.txt", "b", "b/a", "b/a/z", "b/x", "b-c"]
+
+
+def test_an_entry_knows_its_size_and_mode(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    entries = [Entry(path="a", source=b"123"), Entry(path="b", source=tmp_path / "file"), Entry(path="c", source=None)]
+    assert [(entry.size_bytes, oct(entry.mode)) for entry in entries] == [(3, "0o644"), (5, "0o644"), (0, "0o755")]
+
+
+def test_a_written_context_has_one_time_and_the_same_modes_everywhere(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"weights")
+    source.chmod(0o600)
+    context.write(context.assemble({"Dockerfile": b"FROM x\n", "a/model": source}), tmp_path / "out")
+    written = {
+        str(path.relative_to(tmp_path / "out")): (oct(path.stat().st_mode & 0o777), path.stat().st_mtime)
+        for path in (tmp_path / "out").rglob("*")
+    }
+    assert written == {
+        "Dockerfile": ("0o644", SOURCE_DATE_EPOCH),
+        "a": ("0o755", SOURCE_DATE_EPOCH),
+        "a/model": ("0o644", SOURCE_DATE_EPOCH),
+    }
+    assert (tmp_path / "out/a/model").read_bytes() == b"weights"
+    assert oct(source.stat().st_mode & 0o777) == "0o600"
+
+
+def test_an_image_s_context_has_what_its_stages_mount(tmp_path: Path) -> None:
+    image = data.image(data.local(tmp_path), data.fetched())
+    entries = {entry.path: entry.source for entry in context.of_image(image, dockerfile="FROM x\n").entries}
+    assert entries["Dockerfile"] == b"FROM x\n"
+    assert entries["models/embedder/files/onnx/model.onnx"] == tmp_path / "onnx/model.onnx"
+    assert entries["models/embedder/cache/hub/models--local--embedder/refs/main"] == b"a" * 40
+    request = entries["models/reranker/fetch.json"]
+    assert isinstance(request, bytes)
+    assert json.loads(request) == {
+        "repo": "example/reranker",
+        "revision": data.COMMIT,
+        "files": ["config.json", "onnx/model.onnx", "tokenizer.json"],
+    }
+    assert {"app/app/runtime/__main__.py", "app/opt/bundle/bundle.json", "stages/network.sh"} <= set(entries)
+
+
+def test_the_server_s_lock_file_is_not_part_of_the_server(tmp_path: Path) -> None:
+    entries = {entry.path for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries}
+    assert "stages/requirements.txt" in entries
+    assert not any(path.startswith("app/") and path.endswith(".txt") for path in entries)

@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import pytest
+
+from builder import manifest
+from builder.errors import InputError, ProblemsError
+from builder.manifest import Manifest
+from tests.conftest import Golden
+
+ROOT = Path(__file__).parent.parent.parent
+
+GOOD = """\
+version: 1
+models:
+  m:
+    task: embedding
+    repo: example/m
+images:
+  i:
+    models: [m]
+"""
+
+
+def parse(text: str, folder: Path = Path("folder")) -> Manifest:
+    return manifest.parse(text, file=folder / "models.yaml", environment={})
+
+
+def problems(text: str, folder: Path = Path("folder")) -> list[str]:
+    with pytest.raises(ProblemsError) as caught:
+        parse(text, folder)
+    return [f"{problem}" + (f" [{problem.hint}]" if problem.hint else "") for problem in caught.value.problems]
+
+
+def test_what_a_manifest_does_not_say_has_defaults() -> None:
+    read = parse(GOOD)
+    model, image = read.models["m"], read.images["i"]
+    assert (model.name, model.revision, model.dtype, model.path) == ("m", "main", "fp32", None)
+    assert (image.repository, image.tags, read.defaults.base) == (None, ["latest"], "debian:bookworm-slim")
+
+
+def test_the_default_manifest_is_valid() -> None:
+    read = manifest.load(ROOT / "models.yaml", environment={})
+    assert [model.repo for model in read.models.values()] == [
+        "onnx-community/embeddinggemma-300m-ONNX",
+        "jinaai/jina-reranker-v2-base-multilingual",
+    ]
+
+
+def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
+    environment = {"HF_EMBEDDING_MODEL_ID": "a/b", "HF_RERANKER_MODEL_ID": "c/d"}
+    read = manifest.load(ROOT / "models.yaml", environment=environment)
+    assert [model.repo for model in read.models.values()] == ["a/b", "c/d"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("version: 1", "version: 2", "folder/models.yaml:1: `version`: must be 1, not `2`"),
+        ("version: 1\n", "", "folder/models.yaml:1: `version`: this key is required"),
+        (
+            "task: embedding",
+            "task: embeding",
+            "folder/models.yaml:4: `models.m.task`: must be `embedding` or `reranker`, not `embeding`",
+        ),
+        (
+            "repo: example/m",
+            "repo: example/m\n    dtyp: q8",
+            "folder/models.yaml:6: `models.m.dtyp`: unknown key [did you mean `dtype`?]",
+        ),
+        (
+            "repo: example/m",
+            "repo: example/m\n    max_length: '12'",
+            "folder/models.yaml:6: `models.m.max_length`: must be a whole number, not `12`",
+        ),
+        (
+            "repo: example/m",
+            "repo: example/m\n    max_length: 0",
+            "folder/models.yaml:6: `models.m.max_length`: must be greater than zero",
+        ),
+        (
+            "repo: example/m",
+            "repo: example/m\n    normalize: 1",
+            "folder/models.yaml:6: `models.m.normalize`: must be `true` or `false`, not `1`",
+        ),
+        (
+            "repo: example/m",
+            "repo: m",
+            "folder/models.yaml:5: `models.m.repo`: `m` is not a Hub repository: write `organisation/name`",
+        ),
+        (
+            "repo: example/m",
+            "path: nowhere",
+            "folder/models.yaml:5: `models.m.path`: there is no folder `folder/nowhere`",
+        ),
+        (
+            "    repo: example/m\n",
+            "",
+            "folder/models.yaml:3: `models.m`: give either `repo` (a Hub repository) or `path` (a local folder)",
+        ),
+        (
+            "images:",
+            "  M: {task: reranker, repo: x/y}\nimages:",
+            "folder/models.yaml:6: `models.M`: `M` is not a name: use lower-case letters and digits,"
+            " joined by `.`, `_` or `-`",
+        ),
+        (
+            "repo: example/m",
+            "repo: example/m\n    prompts: {query: 'q: '}\n    default_prompt: qery",
+            "folder/models.yaml:7: `models.m.default_prompt`: there is no prompt `qery` [did you mean `query`?]",
+        ),
+        (
+            "models: [m]",
+            "models: [n]",
+            "folder/models.yaml:8: `images.i.models[0]`: there is no model `n` [known here: m]",
+        ),
+        ("models: [m]", "models: [m, m]", "folder/models.yaml:8: `images.i.models[1]`: `m` is in the list twice"),
+        ("models: [m]", "models: []", "folder/models.yaml:8: `images.i.models`: must not be empty"),
+        (
+            "models: [m]",
+            "models: [m]\n    tags: [a b]",
+            "folder/models.yaml:9: `images.i.tags[0]`: `a b` is not a tag: use up to 128 letters, digits, `_`, `.`"
+            " and `-`, not starting with `.` or `-`",
+        ),
+        (
+            "models: [m]",
+            "models: [m]\n    repository: Registry/App:1",
+            "folder/models.yaml:9: `images.i.repository`: `Registry/App:1` is not an image repository: use lower-case"
+            " letters, digits, `.`, `_`, `-` and `/`, and no tag",
+        ),
+        (
+            "version: 1",
+            "version: 1\ndefaults: {base: 'python:3-alpine'}",
+            "folder/models.yaml:2: `defaults.base`: `python:3-alpine` is Alpine: ONNX Runtime has no wheel for musl;"
+            " use a glibc base such as `debian:bookworm-slim`",
+        ),
+        (
+            "version: 1",
+            "version: 1\ndefaults: {platform: windows/amd64}",
+            "folder/models.yaml:2: `defaults.platform`: `windows/amd64` is not a platform that the runtime has wheels"
+            " for: use `linux/amd64` or `linux/arm64`",
+        ),
+        (
+            "  i:\n    models: [m]",
+            "  i: [m]",
+            "folder/models.yaml:7: `images.i`: must be a mapping of keys to values, not `['m']`",
+        ),
+        (
+            "  i:\n",
+            "  i:\n    models: [m]\n  i:\n",
+            "folder/models.yaml:9: `images.i`: the name is given twice, first on line 7",
+        ),
+    ],
+)
+def test_a_mistake_is_one_problem_with_its_line(old: str, new: str, problem: str) -> None:
+    assert problems(GOOD.replace(old, new)) == [problem]
+
+
+def test_all_problems_are_told_at_once(golden: Golden) -> None:
+    text = (Path(__file__).parent / "data" / "bad.yaml").read_text()
+    golden.check("\n".join(problems(text)) + "\n", "manifest-problems.txt")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "models", "version: 1\nmodels: 3\nimages: x\n"])
+def test_what_is_no_manifest_at_all_is_refused_without_a_crash(text: str) -> None:
+    assert problems(text) != []
+
+
+def test_a_folder_is_looked_for_beside_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    assert parse(GOOD.replace("repo: example/m", "path: export"), tmp_path).models["m"].path == "export"
+
+
+def test_a_missing_file_says_how_to_name_another() -> None:
+    with pytest.raises(InputError) as caught:
+        manifest.load(Path("nowhere.yaml"), environment={})
+    assert caught.value.message == "there is no manifest at `nowhere.yaml`"
+    assert caught.value.hint == "pass the manifest's path: build-image --models models.yaml"
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="can't be read"):
+        manifest.load(path, environment={})
+
+
+def test_the_schema_names_every_key_of_a_model() -> None:
+    assert set(manifest.Model.model_fields) == set(
+        manifest.Manifest.model_json_schema()["$defs"]["Model"]["properties"]
+    )

@@ -1,0 +1,86 @@
+import pytest
+
+from builder import manifest, plan
+from builder.errors import InputError, ProblemsError
+from builder.git import Git
+from builder.manifest import Manifest
+from tests.builder import data
+
+MODELS = "version: 1\nmodels: {a: {task: reranker, repo: x/a}, b: {task: reranker, repo: x/b}}\nimages:\n"
+LOCK = data.lock(data.fetched("a"), data.fetched("b"))
+CHECKOUT = Git(sha="c" * 40, short_sha="c" * 7, branch="main", tag="", dirty=False)
+
+
+def read(images: str) -> Manifest:
+    from pathlib import Path
+
+    return manifest.parse(MODELS + images, file=Path("models.yaml"), environment={})
+
+
+def make(images: str, git: Git | None = CHECKOUT) -> tuple[plan.ImagePlan, ...]:
+    manifest_ = read(images)
+    return plan.make(manifest_, manifest_.images, lock=LOCK, git=git)
+
+
+def problems(images: str, git: Git | None = CHECKOUT) -> list[str]:
+    with pytest.raises(ProblemsError) as caught:
+        make(images, git)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_an_image_has_its_models_in_the_manifest_s_order() -> None:
+    (image,) = make("  i: {models: [b, a]}\n")
+    assert [model.name for model in image.models] == ["b", "a"]
+
+
+def test_an_image_is_called_by_its_own_name_unless_a_repository_is_given() -> None:
+    first, second = make("  one: {models: [a]}\n  two: {models: [b], repository: host:5000/team/two, tags: [x, y]}\n")
+    assert first.references == ("one:latest",)
+    assert second.references == ("host:5000/team/two:x", "host:5000/team/two:y")
+
+
+def test_tags_are_filled_in_and_named_once() -> None:
+    (image,) = make("  i: {models: [a], tags: ['{{ git.sha }}', '{{ git.sha }}', 'l-{{ lock.digest }}']}\n")
+    assert image.references == (f"i:{'c' * 40}", f"i:l-{LOCK.digest}")
+
+
+def test_every_tag_that_can_t_be_made_is_a_problem() -> None:
+    images = "  i: {models: [a], tags: ['{{ git.sha }}', '{{ nope }}', '{{ lock.digest }}/x']}\n"
+    assert problems(images, git=None) == [
+        "manifest: `images.i.tags[0]`: `{{ git.sha }}` can't be filled in: the manifest is not in a git checkout with"
+        " a commit",
+        "manifest: `images.i.tags[1]`: `{{ nope }}` can't be filled in: 'nope' is undefined",
+        f"manifest: `images.i.tags[2]`: `{LOCK.digest}/x` is not a tag: use up to 128 letters, digits, `_`, `.` and"
+        " `-`, not starting with `.` or `-`",
+    ]
+
+
+def test_two_images_never_take_one_name() -> None:
+    images = "  one: {models: [a], repository: app}\n  two: {models: [b], repository: app}\n"
+    assert problems(images) == [
+        "manifest: `images.two.tags`: `app:latest` is already the name of the image `one`",
+    ]
+
+
+def test_images_are_chosen_by_name() -> None:
+    assert list(plan.choose(read("  one: {models: [a]}\n  two: {models: [b]}\n"), ["two"])) == ["two"]
+
+
+def test_an_unknown_image_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError) as caught:
+        plan.choose(read("  one: {models: [a]}\n"), ["two"])
+    assert (caught.value.message, caught.value.hint) == ("there is no image `two`", "the manifest has: one")
+
+
+@pytest.mark.parametrize(("tags", "needed"), [("[latest]", False), ("['{{ git.tag }}']", True)])
+def test_git_is_asked_only_for_a_tag_that_needs_it(*, tags: str, needed: bool) -> None:
+    assert plan.needs_git(read(f"  i: {{models: [a], tags: {tags}}}\n").images) is needed
+
+
+def test_the_labels_say_what_is_inside() -> None:
+    (image,) = make("  i: {models: [a]}\n")
+    assert image.labels == {
+        "org.opencontainers.image.title": "i",
+        "org.opencontainers.image.base.name": "debian:bookworm-slim",
+        "build-image.models": f"example/a@{data.COMMIT}",
+    }

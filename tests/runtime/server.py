@@ -1,0 +1,118 @@
+"""Run `python -m runtime` as a real process on a free loopback port, and talk to it with the standard library."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+# what a server says once it listens and once its models are loaded, in whichever order
+_READY = ("Uvicorn running on", "ready after")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a server answered; `body` is decoded JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """A process that serves, and the lines that it has logged so far."""
+
+    process: subprocess.Popen[str]
+    port: int
+    log: list[str] = field(default_factory=list)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            return Answer(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.getheaders()},
+                body=json.loads(response.read()),
+            )
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: object) -> Answer:
+        return self.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    def post_bytes(self, path: str, body: bytes) -> Answer:
+        return self.request("POST", path, body, {"Content-Type": "application/json"})
+
+    def terminate(self) -> int:
+        """Send SIGTERM and wait for the exit code."""
+        self.process.terminate()
+        self.log.extend(self.process.communicate(timeout=20)[1].splitlines())
+        return self.process.returncode
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Give a child process the settings and nothing else that could matter."""
+    named = {f"RUNTIME_{name.upper()}": value for name, value in settings.items()}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", **named}
+
+
+def run_command(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m runtime` with arguments to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "runtime", *arguments],
+        env=environment(**settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    """Find a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_server(bundle: Path, **settings: str) -> Iterator[Server]:
+    """Start a server and wait until it is ready; it is killed if the caller has not ended it."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime"],
+        env=environment(bundle=str(bundle), hostname="127.0.0.1", http_port=str(port), **settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    server = Server(process=process, port=port)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_until_ready(server: Server) -> None:
+    missing = set(_READY)
+    assert server.process.stderr is not None
+    while missing:
+        line = server.process.stderr.readline()
+        assert line, f"the server ended: {server.log}"
+        server.log.append(line)
+        missing -= {sign for sign in missing if sign in line}

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from runtime.batch import Entry, pack, pad
+
+LENGTHS = [3, 9, 1, 4, 4, 20, 2, 7, 1, 1]
+
+
+def entry(*ids: int) -> Entry:
+    return Entry(ids=ids, type_ids=tuple(1 for _ in ids), truncated=False)
+
+
+def test_neighbours_in_length_share_a_batch() -> None:
+    assert pack(LENGTHS, max_batch_tokens=16) == [[5], [1], [7, 3], [4, 0, 6, 2], [8, 9]]
+
+
+@pytest.mark.parametrize("budget", [1, 5, 16, 10_000])
+def test_every_position_is_in_exactly_one_batch(budget: int) -> None:
+    groups = pack(LENGTHS, max_batch_tokens=budget)
+    assert sorted(position for group in groups for position in group) == list(range(len(LENGTHS)))
+
+
+@pytest.mark.parametrize("budget", [1, 5, 16, 10_000])
+def test_only_a_single_text_may_be_above_the_budget(budget: int) -> None:
+    padded = [max(LENGTHS[at] for at in group) * len(group) for group in pack(LENGTHS, max_batch_tokens=budget)]
+    alone = [len(group) == 1 for group in pack(LENGTHS, max_batch_tokens=budget)]
+    assert all(tokens <= budget or single for tokens, single in zip(padded, alone, strict=True))
+
+
+def test_nothing_packs_to_nothing() -> None:
+    assert pack([], max_batch_tokens=8) == []
+
+
+def test_padding_goes_to_the_right_and_is_masked() -> None:
+    batch = pad([entry(5, 6, 7), entry(8)], pad_token_id=9)
+    assert batch.input_ids.tolist() == [[5, 6, 7], [8, 9, 9]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch.token_type_ids.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert {batch.input_ids.dtype, batch.attention_mask.dtype, batch.token_type_ids.dtype} == {np.dtype(np.int64)}

@@ -1,0 +1,227 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from runtime.bundle import Bundle, Model, read_bundle
+from runtime.errors import EmptyError, InvalidError, ModelError
+from runtime.inference import Embedder, Reranker, load
+from tests.runtime import tiny
+from tests.runtime.conftest import Folders
+from tests.runtime.server import environment
+
+TOLERANCE = 1e-6
+SCORE_TOLERANCE = 1e-5
+TEXTS = [
+    "The cat sits on the warm windowsill.",
+    "rates",
+    "A cat is sitting on a sunny windowsill.",
+    "unknown words only",
+    "cat",
+    "Interest rates rose by a quarter point on Tuesday.",
+]
+QUERY = "Where does the cat sit?"
+
+BundleOf = Callable[..., Model]
+
+
+@pytest.fixture
+def model_of(tmp_path: Path) -> BundleOf:
+    def read(entry: dict[str, Any]) -> Model:
+        return read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models[0]
+
+    return read
+
+
+def embedder_of(model: Model, *, max_batch_tokens: int = 64) -> Embedder:
+    return Embedder(model, threads=1, max_batch_tokens=max_batch_tokens)
+
+
+def vectors(embedder: Embedder, *texts: str) -> NDArray[np.float32]:
+    return embedder.embed(texts).vectors
+
+
+def load_message(model: Model) -> str:
+    with pytest.raises(ModelError) as caught:
+        load(model, threads=1, max_batch_tokens=64)
+    return str(caught.value)
+
+
+def test_embeddings_equal_an_independent_computation(embedder: Embedder) -> None:
+    reference = [tiny.embedding(text) for text in TEXTS]
+    np.testing.assert_allclose(vectors(embedder, *TEXTS), reference, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("max_batch_tokens", [1, 20, 40, 4096])
+def test_a_batch_of_n_equals_n_singles(bundle: Bundle, max_batch_tokens: int) -> None:
+    embedder = embedder_of(bundle.models[0], max_batch_tokens=max_batch_tokens)
+    singles = np.concatenate([vectors(embedder, text) for text in TEXTS])
+    np.testing.assert_allclose(vectors(embedder, *TEXTS), singles, atol=TOLERANCE)
+
+
+def test_permuting_texts_permutes_the_rows(embedder: Embedder) -> None:
+    order = [3, 0, 5, 1, 4, 2]
+    permuted = vectors(embedder, *[TEXTS[position] for position in order])
+    np.testing.assert_allclose(permuted, vectors(embedder, *TEXTS)[order], atol=TOLERANCE)
+
+
+def test_a_longer_neighbour_changes_nothing(embedder: Embedder) -> None:
+    np.testing.assert_allclose(vectors(embedder, "cat", TEXTS[5])[:1], vectors(embedder, "cat"), atol=TOLERANCE)
+
+
+def test_a_matryoshka_cut_is_normalised_again(embedder: Embedder) -> None:
+    reference = [tiny.embedding(text, dimensions=16) for text in TEXTS]
+    np.testing.assert_allclose(embedder.embed(TEXTS, dimensions=16).vectors, reference, atol=TOLERANCE)
+
+
+def test_a_width_that_the_model_was_not_trained_for_is_refused(embedder: Embedder) -> None:
+    with pytest.raises(InvalidError) as caught:
+        embedder.embed(["cat"], dimensions=8)
+    assert (caught.value.message, caught.value.param) == (
+        "`8` is not among this model's dimensions: 32, 16",
+        "dimensions",
+    )
+
+
+def test_a_prompt_stands_before_each_text(embedder: Embedder) -> None:
+    prompted = embedder.embed(["cat"], prompt_name="query").vectors
+    np.testing.assert_array_equal(prompted, vectors(embedder, "search query: cat"))
+
+
+def test_the_default_prompt_is_used_when_none_is_named(folders: Folders, model_of: BundleOf) -> None:
+    defaulting = embedder_of(model_of(tiny.embedder_entry(folders.embedder, default_prompt="query")))
+    np.testing.assert_allclose(vectors(defaulting, "cat"), [tiny.embedding("search query: cat")], atol=TOLERANCE)
+
+
+def test_an_unknown_prompt_is_refused(embedder: Embedder) -> None:
+    with pytest.raises(InvalidError) as caught:
+        embedder.embed(["cat"], prompt_name="passage")
+    assert (caught.value.message, caught.value.param) == (
+        "`passage` is not among this model's prompts: query",
+        "prompt_name",
+    )
+
+
+def test_tokens_are_counted_after_the_cut_and_with_special_ones(embedder: Embedder) -> None:
+    embeddings = embedder.embed(["the cat", "cat " * 100])
+    assert (embeddings.tokens, embeddings.truncated) == (4 + 24, 1)
+
+
+def test_an_output_that_is_pooled_in_the_graph_is_taken_as_it_is(folders: Folders, model_of: BundleOf) -> None:
+    entry = tiny.embedder_entry(folders.embedder, output="sentence_embedding", pooling=None)
+    reference = [tiny.embedding(text) for text in TEXTS]
+    np.testing.assert_allclose(vectors(embedder_of(model_of(entry)), *TEXTS), reference, atol=TOLERANCE)
+
+
+def test_cls_pooling_takes_the_first_state(folders: Folders, model_of: BundleOf) -> None:
+    embedder = embedder_of(model_of(tiny.embedder_entry(folders.embedder, pooling="cls", normalize=False)))
+    reference = [tiny.states([tiny.CLS, *tiny.ids_of(text), tiny.SEP])[0] for text in TEXTS]
+    np.testing.assert_allclose(vectors(embedder, *TEXTS), reference, atol=TOLERANCE)
+
+
+def test_logits_equal_an_independent_computation(reranker: Reranker) -> None:
+    ranking = reranker.rerank(QUERY, TEXTS, raw_scores=True)
+    reference = [tiny.logit(QUERY, TEXTS[position]) for position in ranking.positions]
+    np.testing.assert_allclose(ranking.scores, reference, atol=SCORE_TOLERANCE)
+
+
+def test_documents_come_best_first(reranker: Reranker) -> None:
+    logits = [tiny.logit(QUERY, text) for text in TEXTS]
+    expected = sorted(range(len(TEXTS)), key=lambda position: -logits[position])
+    assert reranker.rerank(QUERY, TEXTS, raw_scores=True).positions == expected
+
+
+def test_scores_are_activated_as_the_bundle_says(reranker: Reranker) -> None:
+    raw = np.array(reranker.rerank(QUERY, TEXTS, raw_scores=True).scores)
+    np.testing.assert_allclose(reranker.rerank(QUERY, TEXTS).scores, 1 / (1 + np.exp(-raw)), atol=TOLERANCE)
+
+
+def test_equal_documents_keep_their_order(reranker: Reranker) -> None:
+    assert reranker.rerank("cat", ["rates", "cat", "rates", "cat"]).positions == [1, 3, 0, 2]
+
+
+def test_a_batch_of_pairs_equals_single_pairs(reranker: Reranker) -> None:
+    ranking = reranker.rerank(QUERY, TEXTS, raw_scores=True)
+    singles = [reranker.rerank(QUERY, [TEXTS[at]], raw_scores=True).scores[0] for at in ranking.positions]
+    np.testing.assert_allclose(ranking.scores, singles, atol=SCORE_TOLERANCE)
+
+
+def test_only_the_top_n_are_kept_and_all_are_counted(reranker: Reranker) -> None:
+    ranking = reranker.rerank("cat", ["rates", "cat"], top_n=1)
+    assert (ranking.positions, len(ranking.scores), ranking.tokens) == ([1], 1, 10)
+
+
+def test_loading_gives_what_the_task_says(bundle: Bundle) -> None:
+    loaded = [load(model, threads=1, max_batch_tokens=64) for model in bundle.models]
+    assert [type(model) for model in loaded] == [Embedder, Reranker]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"dimensions": [768]},
+            "model `tiny`: output `last_hidden_state` is `32` wide, and the bundle says `768`",
+        ),
+        (
+            {"pooling": None},
+            "model `tiny`: output `last_hidden_state` has shape `[1, 3, 32]`, "
+            "and the bundle with pooling `None` needs [batch, hidden]",
+        ),
+        (
+            {"output": "sentence_embedding"},
+            "model `tiny`: output `sentence_embedding` has shape `[1, 32]`, "
+            "and the bundle with pooling `mean` needs [batch, sequence, hidden]",
+        ),
+    ],
+)
+def test_an_output_that_does_not_fit_the_bundle_fails_the_load(
+    folders: Folders, model_of: BundleOf, changes: dict[str, Any], message: str
+) -> None:
+    assert load_message(model_of(tiny.embedder_entry(folders.embedder, **changes))) == message
+
+
+def test_a_reranker_with_several_labels_fails_the_load(folders: Folders, model_of: BundleOf) -> None:
+    entry = tiny.reranker_entry(folders.embedder, output="sentence_embedding")
+    assert load_message(model_of(entry)) == (
+        "model `ranker`: output `sentence_embedding` has shape `[1, 32]` for `1` pair(s), "
+        "and a reranker has one logit a pair"
+    )
+
+
+def test_numbers_that_are_not_finite_fail_the_load(tmp_path: Path, model_of: BundleOf) -> None:
+    nodes = [
+        helper.make_node("Gather", ["words", "input_ids"], ["word"]),
+        helper.make_node("Sub", ["word", "word"], ["zero"]),
+        helper.make_node("Div", ["zero", "zero"], ["last_hidden_state"]),
+    ]
+    tiny.write_graph(tmp_path / "onnx" / "model.onnx", nodes=nodes, outputs={"last_hidden_state": ["a", "b", "c"]})
+    tiny.write_tokenizer(tmp_path)
+    assert load_message(model_of(tiny.embedder_entry(tmp_path))) == (
+        "model `tiny` answered with numbers that are not finite"
+    )
+
+
+def test_a_text_without_a_single_token_is_refused(tmp_path: Path, model_of: BundleOf) -> None:
+    tiny.write_embedder(tmp_path)
+    bare = Tokenizer(models.WordLevel(tiny.VOCABULARY, unk_token="[UNK]"))
+    bare.pre_tokenizer = pre_tokenizers.Whitespace()
+    bare.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(EmptyError) as caught:
+        embedder_of(model_of(tiny.embedder_entry(tmp_path))).embed(["cat", " "])
+    assert caught.value.message == "text `1` has no tokens"
+
+
+def test_the_model_side_needs_none_of_the_packages_that_the_image_leaves_out() -> None:
+    absent = ("huggingface_hub", "google.protobuf", "flatbuffers", "packaging", "transformers", "torch", "builder")
+    script = f"import runtime.selftest, sys; print(sorted(set(sys.modules) & set({absent})))"
+    command = [sys.executable, "-c", script]
+    output = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
+    assert output == "[]\n"

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from runtime.bundle import Bundle, read_bundle
+from runtime.errors import InvalidError, UnknownModelError
+from runtime.service import choose
+from tests.runtime import tiny
+from tests.runtime.conftest import Folders
+
+
+@pytest.fixture
+def two_embedders(folders: Folders, tmp_path: Path) -> Bundle:
+    file = tiny.write_bundle(
+        tmp_path / "bundle.json",
+        tiny.embedder_entry(folders.embedder, name="small", source="test/both"),
+        tiny.embedder_entry(folders.embedder, name="large", source="test/both"),
+        tiny.embedder_entry(folders.embedder, name="other", source="test/other"),
+    )
+    return read_bundle(file)
+
+
+@pytest.mark.parametrize("name", [None, "tiny", "test/tiny-embedder"])
+def test_the_only_model_of_its_task_needs_no_name(bundle: Bundle, name: str | None) -> None:
+    assert choose(bundle, task="embedding", name=name) is bundle.models[0]
+
+
+@pytest.mark.parametrize(("name", "position"), [("small", 0), ("large", 1), ("test/other", 2)])
+def test_one_of_several_is_chosen_by_name_or_source(two_embedders: Bundle, name: str, position: int) -> None:
+    assert choose(two_embedders, task="embedding", name=name) is two_embedders.models[position]
+
+
+@pytest.mark.parametrize("name", ["ranker", "gpt", "", "test/tiny-reranker"])
+def test_a_name_of_no_model_of_the_task_is_unknown(bundle: Bundle, name: str) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        choose(bundle, task="embedding", name=name)
+    assert caught.value.message == f"no embedding model here is called `{name}`, name `tiny`"
+
+
+def test_a_source_of_two_models_is_not_enough(two_embedders: Bundle) -> None:
+    with pytest.raises(InvalidError) as caught:
+        choose(two_embedders, task="embedding", name="test/both")
+    assert caught.value.message == "`test/both` is the source of several, name one of `small`, `large`"
+
+
+def test_one_of_several_has_to_be_named(two_embedders: Bundle) -> None:
+    with pytest.raises(InvalidError) as caught:
+        choose(two_embedders, task="embedding", name=None)
+    assert caught.value.message == "there is more than one embedding model here, name one of `small`, `large`, `other`"
+
+
+def test_a_task_without_models_is_said(two_embedders: Bundle) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        choose(two_embedders, task="reranker", name=None)
+    assert caught.value.message == "there is no reranker here"
