@@ -6,12 +6,12 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from builder import __version__
 from builder.console import Console
 from builder.errors import BuildImageError, FailedError, InputError, InternalError
 
@@ -64,7 +64,7 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
-@click.version_option(package_name="build-image")
+@click.version_option(__version__)
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
@@ -85,7 +85,7 @@ def render(models: Path, images: tuple[str, ...], output: Path) -> None:
     """  # noqa: D301 - click's own mark
     from builder import context, pipeline  # noqa: PLC0415 - `--help` should not wait for them
 
-    settings = pipeline.Settings(models=models, images=images, version=_version(), environment=os.environ)
+    settings = pipeline.Settings(models=models, images=images, version=__version__, environment=os.environ)
     for plan in pipeline.make_plans(settings):
         target = output / plan.name
         if target.exists() and any(target.iterdir()):
@@ -107,7 +107,7 @@ def _build(*, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: 
     from builder import report as reports  # noqa: PLC0415
     from builder.engine import Engine  # noqa: PLC0415
 
-    settings = pipeline.Settings(version=_version(), environment=os.environ, **flags)
+    settings = pipeline.Settings(version=__version__, environment=os.environ, **flags)
     is_live = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
     with (
         Engine.connect() as engine,
@@ -120,10 +120,6 @@ def _build(*, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: 
     failed = [result.error for result in results if result.error is not None]
     if failed:
         raise SystemExit(max(error.exit_code for error in failed))
-
-
-def _version() -> str:
-    return metadata.version("build-image")
 
 
 def main() -> NoReturn:
@@ -159,7 +155,7 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each
 def _bug(error: Exception) -> InternalError:
     """Keep what is needed to find a bug of ours, without showing a trace to a person who can't use it."""
     with tempfile.NamedTemporaryFile("w", prefix="build-image-bug-", suffix=".txt", delete=False) as file:
-        file.write(f"build-image {_version()}, Python {sys.version}\n\n")
+        file.write(f"build-image {__version__}, Python {sys.version}\n\n")
         file.write("".join(traceback.format_exception(error)))
     message = f"this is a bug of build-image: {type(error).__name__}: {error}"
     return InternalError(message, hint=f"report it with the file {file.name}")

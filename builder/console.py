@@ -4,6 +4,7 @@ Results go to stdout, all else to stderr. On a terminal the steps that run are s
 line when it ends, so that a log of a pipeline reads in order.
 """
 
+import json
 import re
 import threading
 import time
@@ -16,6 +17,7 @@ from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEven
 
 MASK = "***"
 _MOUNTS = re.compile(r"--mount=\S+\s+|--network=\S+\s+|--link\s+")
+_WRAPPERS = ("sh", "network.sh")
 _LIVE_REFRESHES_PER_S = 4
 _WIDTH = 72
 
@@ -30,6 +32,7 @@ class Console:
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
         self._running: dict[tuple[str, str], _Running] = {}
+        self._ended: set[tuple[str, str]] = set()
         self._live = _live_display(err, self) if is_live else None
 
     def __enter__(self) -> Self:
@@ -89,14 +92,15 @@ class Console:
             self.warn(f"{image}: {event.message}")
 
     def _step(self, image: str, event: StepEvent) -> None:
-        if event.name.startswith("[internal]") or event.started_s is None:
-            return
         key = (image, event.step)
+        if event.name.startswith("[internal]") or event.started_s is None or key in self._ended:
+            return
         title = f"{image}: {short_name(event.name)}"
         with self._lock:
             if event.completed_s is None:
                 self._running.setdefault(key, _Running(title))
                 return
+            self._ended.add(key)  # BuildKit tells the end of some steps twice
             running = self._running.pop(key, None)
         if event.error:
             self.say(f"  failed  {title}")
@@ -145,8 +149,13 @@ class _Running:
 
 
 def short_name(name: str) -> str:
-    """Shorten BuildKit's name of a step: the mounts of a RUN say little and fill lines."""
-    return _MOUNTS.sub("", name)
+    """Shorten BuildKit's name of a step to what a person needs: no mounts, and of a command its script."""
+    name = _MOUNTS.sub("", name)
+    head, is_run, command = name.partition(" RUN [")
+    if not is_run:
+        return name
+    words = [word.removeprefix("/stages/") for word in json.loads("[" + command)]
+    return " ".join([head, "RUN", *(word for word in words if word not in _WRAPPERS)])
 
 
 def size(count: int) -> str:

@@ -48,7 +48,7 @@ def open_folder(path: Path, *, name: str, cache_directory: Path) -> FolderReposi
     """
     digests = _DigestCache.load(cache_directory / _CACHE_FILE)
     try:
-        files = {relative: digests.describe(file) for relative, file in sorted(_walk(path))}
+        files = {file.relative_to(path).as_posix(): digests.describe(file) for file in sorted(_walk(path))}
     except OSError as error:
         message = f"the model folder `{path}` can't be read: {error.strerror} (`{error.filename}`)"
         raise InputError(message, hint=f"check `models.{name}.path`") from error
@@ -58,21 +58,22 @@ def open_folder(path: Path, *, name: str, cache_directory: Path) -> FolderReposi
     return FolderRepository(source=f"local/{name}", revision=_content_digest(files), files=files, directory=path)
 
 
-def _walk(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files below `directory`, links followed: a Hub cache's snapshot consists of links to its blobs."""
-    walked = set()
-    for parent, names, files in os.walk(directory, onerror=_raise, followlinks=True):
-        here = Path(parent)
-        real = here.resolve()
-        names[:] = [] if real in walked else [name for name in names if name not in _IGNORED]
-        walked.add(real)
-        for file in sorted(set(files) - _IGNORED):
-            if stat.S_ISREG((here / file).stat().st_mode):
-                yield (here / file).relative_to(directory).as_posix(), here / file
+def _walk(directory: Path, *, below: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files in `directory`, links followed: a Hub cache's snapshot consists of links to its blobs.
 
-
-def _raise(error: OSError) -> None:
-    raise error
+    `below` are the real paths of its parents: a link back to one of them has no end.
+    """
+    real = directory.resolve()
+    if real in below:
+        return
+    for path in directory.iterdir():
+        if path.name in _IGNORED:
+            continue
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            yield from _walk(path, below=below | {real})
+        elif stat.S_ISREG(mode):
+            yield path
 
 
 def _content_digest(files: Mapping[str, RepositoryFile]) -> str:

@@ -193,7 +193,7 @@ class _Client:
         except (httpx2.LocalProtocolError, UnicodeEncodeError) as error:
             raise InputError("the Hub token holds characters that can't be sent", hint="check HF_TOKEN") from error
         except httpx2.HTTPError as error:
-            hint = "check the network, HF_ENDPOINT, HTTPS_PROXY and, behind a TLS-inspecting proxy, SSL_CERT_FILE"
+            hint = "check the network, HF_ENDPOINT and HTTPS_PROXY; behind a TLS-inspecting proxy pass its --ca-bundle"
             message = f"the Hub at `{self._shown_endpoint}` can't be reached: {error or type(error).__name__}"
             raise UnreachableError(message, hint=hint) from error
         except (ValueError, KeyError, TypeError) as error:

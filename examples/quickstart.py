@@ -28,7 +28,7 @@ DOCUMENTS = [
 def serving(image: str) -> Iterator[Container]:
     """Run `image` without a network until the block ends."""
     client = docker.from_env()
-    container = client.containers.run(image, detach=True, network_mode="none", read_only=True, tmpfs={"/tmp": ""})
+    container = client.containers.run(image, detach=True, network_mode="none", read_only=True)
     try:
         wait_until_ready(container)
         yield container

@@ -108,4 +108,5 @@ def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
 
 
 def _one_of(models: Sequence[Model]) -> str:
-    return "one of " * (len(models) > 1) + ", ".join(f"`{model.name}`" for model in models)
+    names = ", ".join(f"`{model.name}`" for model in models)
+    return f"one of {names}" if len(models) > 1 else names

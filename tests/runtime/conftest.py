@@ -49,5 +49,5 @@ def reranker(bundle: Bundle) -> inference.Reranker:
 
 @pytest.fixture(scope="session")
 def server(folders: Folders) -> Iterator[Server]:
-    with running_server(folders.bundle) as server:
+    with running_server(folders.bundle, payload_limit="100000", max_client_batch_size="64") as server:
         yield server

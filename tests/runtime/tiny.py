@@ -97,7 +97,14 @@ def write_embedder(folder: Path, *, integers: int = TensorProto.INT64) -> None:
 
 def write_reranker(folder: Path) -> None:
     """Write a reranker that multiplies the mean word of each segment, and its tokenizer."""
-    nodes = [
+    nodes = reranker_nodes("logits")
+    write_graph(folder / "onnx" / "model.onnx", nodes=nodes, outputs={"logits": ["batch", 1]})
+    write_tokenizer(folder)
+
+
+def reranker_nodes(output: str) -> Nodes:
+    """Compute [batch, 1], higher for texts that share words."""
+    return [
         helper.make_node("Gather", ["words", "input_ids"], ["word"]),
         helper.make_node("Cast", ["attention_mask"], ["attended"], to=TensorProto.FLOAT),
         helper.make_node("Cast", ["token_type_ids"], ["second"], to=TensorProto.FLOAT),
@@ -106,10 +113,8 @@ def write_reranker(folder: Path) -> None:
         *_weighted_mean("word", weights="left_weights", output="left", keep_axis=False),
         *_weighted_mean("word", weights="right_weights", output="right", keep_axis=False),
         helper.make_node("Mul", ["left", "right"], ["products"]),
-        helper.make_node("ReduceSum", ["products", "axis_1"], ["logits"], keepdims=1),
+        helper.make_node("ReduceSum", ["products", "axis_1"], [output], keepdims=1),
     ]
-    write_graph(folder / "onnx" / "model.onnx", nodes=nodes, outputs={"logits": ["batch", 1]})
-    write_tokenizer(folder)
 
 
 def write_graph(

@@ -1,0 +1,273 @@
+import os
+import ssl
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from builder.buildkit import BuildRequest, Cancellation, build
+from builder.context import assemble
+from builder.engine import ContainerOptions, Credentials, Engine
+from builder.errors import BuildFailedError, FailedError, InputError, UnreachableError
+from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEvent
+from tests.engine.conftest import PrivateEngine, StartEngine
+
+pytestmark = pytest.mark.engine
+
+BASE = "FROM debian:bookworm-slim\n"
+START_TIMEOUT_S = 30
+
+
+def request(
+    dockerfile: str,
+    files: dict[str, bytes | Path] | None = None,
+    *,
+    shared_key: str = "tests",
+    secrets: dict[str, bytes] | None = None,
+) -> BuildRequest:
+    context = assemble({"Dockerfile": dockerfile.encode(), **(files or {})})
+    return BuildRequest(context=context, shared_key=shared_key, network_mode="none", secrets=secrets or {})
+
+
+def ignore(_: Event) -> None:
+    """Take an event that the test does not look at."""
+
+
+def lines(events: Iterable[Event]) -> list[str]:
+    return [event.line for event in events if isinstance(event, LogEvent)]
+
+
+def sent_bytes(events: Iterable[Event]) -> int:
+    """How much of the context the engine took over the wire, in its own count."""
+    context = "transferring context:"
+    return max(event.current_bytes for event in events if isinstance(event, TransferEvent) and event.name == context)
+
+
+def unique() -> str:
+    """Make a comment for a RUN that no earlier run of the tests has cached."""
+    return f": {uuid4().hex};"
+
+
+def layer_bytes(engine: Engine, image: str) -> bytes:
+    with engine.saved_image(image) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        return b"".join(file.read() for member in archive if (file := archive.extractfile(member)))
+
+
+def test_a_secret_is_readable_in_its_step_and_nowhere_in_the_image(engine: Engine) -> None:
+    token = f"token-{uuid4().hex}"
+    run = f"RUN --mount=type=secret,id=token,required=true {unique()} wc -c < /run/secrets/token\n"
+    events: list[Event] = []
+    image = build(engine, request(BASE + run, secrets={"token": token.encode()}), on_event=events.append)
+    details = engine.inspect_image(image)
+    found = "\n".join([*engine.image_history(image), *details.environment, *details.labels.values()])
+    assert (lines(events), token in found, token.encode() in layer_bytes(engine, image)) == (
+        [str(len(token))],
+        False,
+        False,
+    )
+
+
+def test_a_required_secret_that_is_not_given_is_named(engine: Engine) -> None:
+    run = f"RUN --mount=type=secret,id=hub_token,required=true {unique()}\n"
+    with pytest.raises(BuildFailedError, match="secret hub_token: not found"):
+        build(engine, request(BASE + run), on_event=ignore)
+
+
+def test_a_secret_of_the_full_size_passes(engine: Engine) -> None:
+    run = f"RUN --mount=type=secret,id=ca,required=true {unique()} wc -c < /run/secrets/ca\n"
+    events: list[Event] = []
+    build(engine, request(BASE + run, secrets={"ca": os.urandom(499_000)}), on_event=events.append)
+    assert lines(events) == ["499000"]
+
+
+def test_a_failing_step_is_told_with_its_last_lines(engine: Engine) -> None:
+    run = f"RUN {unique()} for number in $(seq 30); do echo line $number; done; exit 3"
+    with pytest.raises(BuildFailedError) as caught:
+        build(engine, request(f"{BASE}{run}\n"), on_event=ignore)
+    assert (caught.value.step, caught.value.output) == (
+        f"[2/2] {run}",
+        tuple(f"line {number}" for number in range(11, 31)),
+    )
+
+
+def test_a_dockerfile_that_is_wrong_is_a_failed_build(engine: Engine) -> None:
+    with pytest.raises(BuildFailedError, match="unknown instruction: FORM"):
+        build(engine, request("FORM scratch\n"), on_event=ignore)
+
+
+def test_an_unchanged_context_is_not_sent_again(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(os.urandom(3_000_000))
+    asked = request("FROM scratch\nCOPY weights /\n", {"weights": tmp_path / "weights"}, shared_key=uuid4().hex)
+    first: list[Event] = []
+    second: list[Event] = []
+    assert build(engine, asked, on_event=first.append) == build(engine, asked, on_event=second.append)
+    assert (sent_bytes(first) > 3_000_000, sent_bytes(second) < 1000) == (True, True)
+
+
+def test_of_a_changed_context_only_the_changed_file_is_sent(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(os.urandom(3_000_000))
+    files: dict[str, bytes | Path] = {"in/weights": tmp_path / "weights", "in/code": os.urandom(20_000)}
+    dockerfile, key = "FROM scratch\nCOPY in /\n", uuid4().hex
+    build(engine, request(dockerfile, files, shared_key=key), on_event=ignore)
+    files["in/code"] = os.urandom(20_000)
+    events: list[Event] = []
+    build(engine, request(dockerfile, files, shared_key=key), on_event=events.append)
+    assert 20_000 < sent_bytes(events) < 21_000
+
+
+def test_bytes_changed_to_the_same_size_make_another_image(engine: Engine) -> None:
+    dockerfile, key = "FROM scratch\nCOPY file /\n", uuid4().hex
+    images = [
+        build(engine, request(dockerfile, {"file": content}, shared_key=key), on_event=ignore)
+        for content in (b"same", b"some", b"same")
+    ]
+    assert (images[0] == images[2], images[0] == images[1]) == (True, False)
+
+
+def test_a_local_file_changed_to_the_same_size_and_time_makes_another_image(engine: Engine, tmp_path: Path) -> None:
+    path, key, images = tmp_path / "file", uuid4().hex, []
+    for content in (b"same", b"some", b"same"):
+        path.write_bytes(content)
+        os.utime(path, (1, 1))
+        asked = request("FROM scratch\nCOPY file /\n", {"file": path}, shared_key=key)
+        images.append(build(engine, asked, on_event=ignore))
+    assert (images[0] == images[2], images[0] == images[1]) == (True, False)
+
+
+def test_equal_content_is_an_equal_layer_wherever_it_came_from(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    sources: list[bytes | Path] = [b"content", tmp_path / "file"]
+    layers = []
+    for source in sources:
+        dockerfile = f"FROM scratch\nCOPY file /\nLABEL run={uuid4().hex}\n"
+        asked = request(dockerfile, {"file": source}, shared_key=uuid4().hex)
+        uncached = BuildRequest(context=asked.context, shared_key=asked.shared_key, no_cache=True)
+        layers.append(engine.inspect_image(build(engine, uncached, on_event=ignore)).layers)
+    assert layers[0] == layers[1]
+
+
+def test_options_reach_the_build(engine: Engine) -> None:
+    dockerfile = "FROM scratch AS first\nARG NAME\nENV NAME=$NAME\nFROM scratch AS second\n"
+    asked = BuildRequest(
+        context=assemble({"Dockerfile": dockerfile.encode()}),
+        shared_key="tests",
+        target="first",
+        platform="linux/amd64",
+        labels={"org.example.key": "välue & more"},
+        build_arguments={"NAME": "a=b&c"},
+    )
+    details = engine.inspect_image(build(engine, asked, on_event=ignore))
+    assert (dict(details.labels), [line for line in details.environment if line.startswith("NAME")]) == (
+        {"org.example.key": "välue & more"},
+        ["NAME=a=b&c"],
+    )
+
+
+def test_a_cancelled_build_stops_on_the_engine(engine: Engine) -> None:
+    cancellation = Cancellation()
+
+    def cancel_when_it_runs(event: Event) -> None:
+        if isinstance(event, LogEvent) and event.line == "running":
+            threading.Thread(target=cancellation.cancel).start()
+
+    run = f"RUN {unique()} echo running; sleep 300\n"
+    with pytest.raises(KeyboardInterrupt):
+        build(engine, request(BASE + run), on_event=cancel_when_it_runs, cancellation=cancellation)
+    assert not is_running("sleep 300")
+
+
+def test_an_interrupted_build_stops_on_the_engine(engine: Engine) -> None:
+    def interrupt_when_it_runs(event: Event) -> None:
+        if isinstance(event, LogEvent) and event.line == "running":
+            raise KeyboardInterrupt
+
+    run = f"RUN {unique()} echo running; sleep 301\n"
+    with pytest.raises(KeyboardInterrupt):
+        build(engine, request(BASE + run), on_event=interrupt_when_it_runs)
+    assert not is_running("sleep 301")
+
+
+def is_running(command: str) -> bool:
+    """Tell whether a step's process lives on past the moment that the engine takes to end it."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if subprocess.run(["pgrep", "-fx", command], capture_output=True, check=False).returncode != 0:
+            return False
+    return True
+
+
+def test_two_builds_at_once_each_get_their_own_secret_and_context(engine: Engine) -> None:
+    def one(name: str) -> list[str]:
+        run = f"COPY name /\nRUN --mount=type=secret,id=token {unique()} cat /name /run/secrets/token\n"
+        events: list[Event] = []
+        asked = request(BASE + run, {"name": f"{name} ".encode()}, secrets={"token": f"secret of {name}\n".encode()})
+        build(engine, asked, on_event=events.append)
+        return lines(events)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(one, ["one", "two"])) == [["one secret of one"], ["two secret of two"]]
+
+
+def test_builds_at_once_run_a_stage_that_they_share_only_once(engine: Engine) -> None:
+    run = f"RUN --mount=type=bind,source=model,target=/in {unique()} mkdir /out; cat /proc/sys/kernel/random/uuid > /out/id"
+    weights = os.urandom(1000)
+
+    def one(name: str) -> str:
+        dockerfile = f"{BASE.strip()} AS model\n{run}\nFROM scratch\nCOPY name /\nCOPY --link --from=model /out/ /\n"
+        asked = request(dockerfile, {"model/weights": weights, "name": name.encode()}, shared_key=uuid4().hex)
+        return engine.inspect_image(build(engine, asked, on_event=ignore)).layers[-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(one, ["one", "two", "three", "four"]))) == 1
+
+
+def test_an_engine_that_dies_mid_build_is_unreachable(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    private = start_engine()
+    (tmp_path / "weights").write_bytes(bytes(20_000_000))
+    asked = request("FROM scratch\nCOPY weights /\n", {"weights": tmp_path / "weights"})
+
+    def die(_: Event) -> None:
+        private.die()
+
+    with connected(private, monkeypatch) as engine, pytest.raises(UnreachableError) as caught:
+        build(engine, asked, on_event=die)
+    assert caught.value.message.startswith("the Docker Engine went away: ")
+
+
+def test_a_build_passes_over_tcp_with_tls(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_certificates(tmp_path)
+    port = free_port()
+    options = [f"--tls{name}={tmp_path / file}" for name, file in (("cacert", "ca.pem"), ("cert", "cert.pem"))]
+    private = start_engine(
+        "-H", f"tcp://127.0.0.1:{port}", "--tlsverify", *options, f"--tlskey={tmp_path / 'key.pem'}"
+    )
+    connected(private, monkeypatch).close()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    weights = os.urandom(3_000_000)
+    with Engine.connect() as engine:
+        image = build(engine, request("FROM scratch\nCOPY weights /\n", {"weights": weights}), on_event=ignore)
+        assert weights in layer_bytes(engine, image)
+
+
+def connected(private: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Connect to a private engine once it answers."""
+    monkeypatch.setenv("DOCKER_HOST", private.address)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            return Engine.connect()
+        except UnreachableError:
+            if time.monotonic() > deadline or private.process.poll() is not None:
+                raise

@@ -1,0 +1,80 @@
+"""How the process starts and ends."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.runtime import tiny
+from tests.runtime.conftest import Folders
+from tests.runtime.server import free_port, run_command, running_server
+
+BODY = b'{"input": "a secret cat"}'
+HEAD = (
+    b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+)
+
+
+def open_request(port: int) -> socket.socket:
+    """Begin a request, and wait until the server asks for its body."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(HEAD)
+    assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    return connection
+
+
+def test_sigterm_lets_a_request_in_flight_finish_and_exits_with_0(folders: Folders) -> None:
+    with running_server(folders.bundle) as server, open_request(server.port) as connection:
+        server.process.terminate()
+        connection.sendall(BODY)
+        answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert server.terminate() == 0
+        assert "secret" not in "".join(server.log)
+
+
+def test_sigterm_does_not_wait_beyond_its_deadline(folders: Folders) -> None:
+    with running_server(folders.bundle, shutdown_timeout_s="0") as server, open_request(server.port):
+        assert server.terminate() == 0
+
+
+def test_a_log_is_lines_of_json(folders: Folders) -> None:
+    with running_server(folders.bundle) as server:
+        server.terminate()
+    messages = [json.loads(line)["message"] for line in server.log]
+    assert messages[:1] + messages[-1:] == [
+        f"Started server process [{server.process.pid}]",
+        f"Finished server process [{server.process.pid}]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"graph": "model.onnx"}, "`{bundle}`: model `tiny`: `{folder}/model.onnx` is not a file"),
+        (
+            {"output": "logits"},
+            "`{folder}/onnx/model.onnx`: it has no output `logits`, only `last_hidden_state`, `sentence_embedding`",
+        ),
+        (
+            {"dimensions": [768]},
+            "model `tiny`: output `last_hidden_state` is `32` wide, and the bundle says `768`",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_served_ends_the_process_with_one_line(
+    folders: Folders, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    bundle = tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder, **changes))
+    ended = run_command(bundle=str(bundle), hostname="127.0.0.1", http_port=str(free_port()), log_level="critical")
+    line = message.format(bundle=bundle, folder=folders.embedder)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {line}\n")
+
+
+def test_a_port_that_is_taken_ends_the_process(folders: Folders) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run_command(bundle=str(folders.bundle), hostname="127.0.0.1", http_port=port, log_level="error")
+    assert (ended.returncode, "address already in use" in ended.stderr) == (1, True)

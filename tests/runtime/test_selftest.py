@@ -1,0 +1,87 @@
+from pathlib import Path
+from typing import Any
+
+from onnx import helper
+
+from runtime.bundle import Bundle, read_bundle
+from runtime.selftest import Check, ModelReport, check_model
+from tests.runtime import tiny
+from tests.runtime.conftest import Folders
+
+
+def report_of(tmp_path: Path, entry: dict[str, Any]) -> ModelReport:
+    (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
+    return check_model(model, threads=1, max_batch_tokens=4096)
+
+
+def outcomes(report: ModelReport) -> list[tuple[str, bool]]:
+    return [(check.name, check.passed) for check in report.checks]
+
+
+def failed(report: ModelReport) -> list[str]:
+    return [check.name for check in report.checks if not check.passed]
+
+
+def test_an_embedder_passes_every_check(bundle: Bundle) -> None:
+    report = check_model(bundle.models[0], threads=1, max_batch_tokens=4096)
+    assert (report.name, report.passed, outcomes(report)) == (
+        "tiny",
+        True,
+        [
+            ("dimension", True),
+            ("unit_norm", True),
+            ("paraphrase_beats_unrelated", True),
+            ("matryoshka_16", True),
+            ("batch_equals_singles", True),
+        ],
+    )
+
+
+def test_a_reranker_passes_every_check(bundle: Bundle) -> None:
+    report = check_model(bundle.models[1], threads=1, max_batch_tokens=4096)
+    assert (report.passed, outcomes(report)) == (
+        True,
+        [("relevant_beats_unrelated", True), ("batch_equals_singles", True)],
+    )
+
+
+def test_what_is_not_normalised_is_not_asked_for_its_norm(folders: Folders, tmp_path: Path) -> None:
+    report = report_of(tmp_path, tiny.embedder_entry(folders.embedder, normalize=False))
+    assert (report.passed, outcomes(report)[:2]) == (
+        True,
+        [("dimension", True), ("paraphrase_beats_unrelated", True)],
+    )
+
+
+def test_an_embedder_that_does_not_see_the_text_fails(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Gather", ["words", "input_ids"], ["last_hidden_state"])]
+    tiny.write_graph(tmp_path / "onnx" / "model.onnx", nodes=nodes, outputs={"last_hidden_state": ["a", "b", "c"]})
+    tiny.write_tokenizer(tmp_path)
+    report = report_of(tmp_path, tiny.embedder_entry(tmp_path, pooling="cls"))
+    assert (report.passed, failed(report)) == (False, ["paraphrase_beats_unrelated"])
+
+
+def test_an_embedder_that_does_not_mask_its_padding_fails(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["words", "input_ids"], ["word"]),
+        helper.make_node("ReduceMean", ["word"], ["vector"], axes=[1], keepdims=0),
+    ]
+    tiny.write_graph(tmp_path / "onnx" / "model.onnx", nodes=nodes, outputs={"vector": ["a", "b"]})
+    tiny.write_tokenizer(tmp_path)
+    report = report_of(tmp_path, tiny.embedder_entry(tmp_path, output="vector", pooling=None))
+    assert failed(report) == ["batch_equals_singles"]
+
+
+def test_a_reranker_that_prefers_what_is_unrelated_fails(tmp_path: Path) -> None:
+    nodes = [*tiny.reranker_nodes("agreement"), helper.make_node("Neg", ["agreement"], ["logits"])]
+    tiny.write_graph(tmp_path / "onnx" / "model.onnx", nodes=nodes, outputs={"logits": ["a", 1]})
+    tiny.write_tokenizer(tmp_path)
+    report = report_of(tmp_path, tiny.reranker_entry(tmp_path))
+    assert (report.passed, failed(report)) == (False, ["relevant_beats_unrelated"])
+
+
+def test_a_model_that_does_not_load_is_a_failed_check(folders: Folders, tmp_path: Path) -> None:
+    report = report_of(tmp_path, tiny.embedder_entry(folders.embedder, output="pooler_output"))
+    graph = folders.embedder / "onnx" / "model.onnx"
+    detail = f"`{graph}`: it has no output `pooler_output`, only `last_hidden_state`, `sentence_embedding`"
+    assert (report.passed, report.checks) == (False, (Check(name="load", passed=False, detail=detail),))
