@@ -69,7 +69,7 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
     if context.invoked_subcommand is None:
-        _build(**flags)
+        _build(context.obj, **flags)
 
 
 @command.command()
@@ -102,18 +102,18 @@ def schema() -> None:
     click.echo(manifest.schema())
 
 
-def _build(*, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for them
+def _build(console: Console, *, report: Path | None, ca_bundle: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    from builder import network, pipeline  # noqa: PLC0415 - `--help` should not wait for them
     from builder import report as reports  # noqa: PLC0415
     from builder.engine import Engine  # noqa: PLC0415
 
+    console.is_quiet = quiet
+    secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
+    console.hide(network.sensitive(secrets))
     settings = pipeline.Settings(version=__version__, environment=os.environ, **flags)
-    is_live = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
-    with (
-        Engine.connect() as engine,
-        Console(out=sys.stdout, err=sys.stderr, is_live=is_live, is_quiet=quiet) as console,
-    ):
-        results = pipeline.run(settings, engine=engine, console=console)
+    plans = pipeline.make_plans(settings)
+    with Engine.connect() as engine, console.live():
+        results = pipeline.run(plans, settings, secrets=secrets, engine=engine, console=console)
     if report is not None:
         reports.write(console.redact(reports.document(results)), report)
     console.result(reports.table(results))
@@ -132,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each
     """Run the command line and return its exit code; this is the one place where every failure ends."""
     console = Console(out=sys.stdout, err=sys.stderr)
     try:
-        command.main(arguments, prog_name="build-image", standalone_mode=False)
+        command.main(arguments, prog_name="build-image", standalone_mode=False, obj=console)
     except BuildImageError as error:
         console.error(error)
         return error.exit_code

@@ -5,12 +5,13 @@ line when it ends, so that a log of a pipeline reads in order.
 """
 
 import json
+import os
 import re
 import threading
 import time
-from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self, TextIO
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from builder.errors import BuildFailedError, BuildImageError, ProblemsError, SmokeFailedError
 from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEvent
@@ -25,27 +26,28 @@ _WIDTH = 72
 class Console:
     """The two streams of the program; methods may be called from any thread."""
 
-    def __init__(self, *, out: TextIO, err: TextIO, is_live: bool = False, is_quiet: bool = False) -> None:
+    def __init__(self, *, out: TextIO, err: TextIO, is_quiet: bool = False) -> None:
         self._out = out
         self._err = err
-        self._is_quiet = is_quiet
+        self.is_quiet = is_quiet
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
         self._running: dict[tuple[str, str], _Running] = {}
         self._ended: set[tuple[str, str]] = set()
-        self._live = _live_display(err, self) if is_live else None
+        self._live: Any = None
 
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._running.clear()
-            self._live.stop()
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Show the running steps while the block runs, where a person can see them."""
+        if self.is_quiet or not self._err.isatty() or os.environ.get("TERM") == "dumb":
+            yield
+            return
+        with _live_display(self._err, self) as self._live:
+            try:
+                yield
+            finally:
+                self._running.clear()
+        self._live = None
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show `***` from now on wherever one of `secrets` would stand."""
@@ -65,7 +67,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """Tell how things go."""
-        if not self._is_quiet:
+        if not self.is_quiet:
             self._write(text)
 
     def warn(self, text: str) -> None:

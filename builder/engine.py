@@ -67,6 +67,8 @@ class _Client(docker.APIClient):
     """docker-py's client that keeps the answer of the one `/version` call of its start."""
 
     def _retrieve_server_version(self) -> str:
+        # REQUESTS_CA_BUNDLE is about the web: requests would put it before the engine's own authority.
+        self.trust_env = False
         self.about: Json = self.version(api_version=False)
         _check_supported(self.about)
         return str(self.about["ApiVersion"])

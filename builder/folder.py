@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import stat
 import tempfile
 import time

@@ -28,7 +28,6 @@ class Settings:
     environment: Mapping[str, str]
     images: tuple[str, ...] = ()
     jobs: int = 1
-    ca_bundle: Path | None = None
     build_network: NetworkMode = "default"
     no_cache: bool = False
     build_only: bool = False
@@ -64,14 +63,13 @@ def make_context(image: ImagePlan, *, version: str) -> Context:
     return context.of_image(image, dockerfile=render.dockerfile(image, version=version))
 
 
-def run(settings: Settings, *, engine: Engine, console: Console) -> tuple[ImageResult, ...]:
-    """Build, test and tag every image of the manifest; a failure is in its image's result.
+def run(
+    plans: Sequence[ImagePlan], settings: Settings, *, secrets: Mapping[str, bytes], engine: Engine, console: Console
+) -> tuple[ImageResult, ...]:
+    """Build, test and tag every image; a failure is in its image's result.
 
     Raises KeyboardInterrupt once every build is cancelled and every container is gone.
     """
-    secrets = network.secrets(settings.environment, ca_bundle=settings.ca_bundle)
-    console.hide(network.sensitive(secrets))
-    plans = make_plans(settings)
     cancellation = Cancellation()
     run = _Run(settings=settings, engine=engine, console=console, secrets=secrets, cancellation=cancellation)
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:

@@ -58,7 +58,7 @@ class _Run:
         started = time.monotonic()
         try:
             detail = action()
-        except _FailedCheckError as error:
+        except FailedCheckError as error:
             raise _failure(name, str(error), self.container) from error
         self.checks.append(Check(name=name, detail=detail, duration_s=time.monotonic() - started))
 
@@ -66,14 +66,14 @@ class _Run:
         """Post `body` to the server from inside the container, which has no network."""
         answer = self.container.exec([*_PROBE, path, "--json", json.dumps(body)], timeout_s=_ANSWER_TIMEOUT_S)
         if answer.exit_code != 0:
-            raise _FailedCheckError(f"`{path}` failed: {_last_words(answer)}")
+            raise FailedCheckError(f"`{path}` failed: {_last_words(answer)}")
         try:
             return json.loads(answer.stdout)
         except ValueError as error:
-            raise _FailedCheckError(f"`{path}` did not answer JSON: {_last_words(answer)}") from error
+            raise FailedCheckError(f"`{path}` did not answer JSON: {_last_words(answer)}") from error
 
 
-class _FailedCheckError(Exception):
+class FailedCheckError(Exception):
     """What was seen instead of what should be."""
 
 
@@ -103,11 +103,11 @@ def _wait_until_ready(container: Container) -> str:
     started = time.monotonic()
     while time.monotonic() < deadline:
         if not _is_running(container.state()):
-            raise _FailedCheckError("the container ended")
+            raise FailedCheckError("the container ended")
         if _is_ready(container):
             return f"ready after {time.monotonic() - started:.1f} s"
         time.sleep(_POLL_S)
-    raise _FailedCheckError(f"not ready after {START_TIMEOUT_S} s")
+    raise FailedCheckError(f"not ready after {START_TIMEOUT_S} s")
 
 
 def _is_ready(container: Container) -> bool:
@@ -146,26 +146,26 @@ def _reranks(test: _Run, model: LockedModel) -> str:
 
 
 def judge_embeddings(vectors: Sequence[Sequence[float]], *, dimension: int, is_normalized: bool) -> str:
-    """Judge the vectors of a sentence, its paraphrase and an unrelated one; raises _FailedCheckError."""
+    """Judge the vectors of a sentence, its paraphrase and an unrelated one; raises FailedCheckError."""
     widths = {len(vector) for vector in vectors}
     if widths != {dimension}:
-        raise _FailedCheckError(f"vectors of width {sorted(widths)}, not {dimension}")
+        raise FailedCheckError(f"vectors of width {sorted(widths)}, not {dimension}")
     norms = [math.hypot(*vector) for vector in vectors]
     if is_normalized and any(abs(norm - 1) > _NORM_TOLERANCE for norm in norms):
-        raise _FailedCheckError(f"norms {norms}, not 1")
+        raise FailedCheckError(f"norms {norms}, not 1")
     close, far = cosine(vectors[0], vectors[1]), cosine(vectors[0], vectors[2])
     if not close > far:  # not `<=`: a NaN must fail as well
-        raise _FailedCheckError(f"a paraphrase has cosine {close:.4f}, an unrelated sentence {far:.4f}")
+        raise FailedCheckError(f"a paraphrase has cosine {close:.4f}, an unrelated sentence {far:.4f}")
     return f"{dimension} dimensions, cosine {close:.3f} to a paraphrase, {far:.3f} to an unrelated sentence"
 
 
 def judge_ranking(results: Sequence[tuple[int, float]]) -> str:
-    """Judge the (index, score) pairs of an unrelated document 0 and an answer 1; raises _FailedCheckError."""
+    """Judge the (index, score) pairs of an unrelated document 0 and an answer 1; raises FailedCheckError."""
     scores = dict(results)
     if set(scores) != {0, 1}:
-        raise _FailedCheckError(f"scores for documents {sorted(scores)}, not 0 and 1")
+        raise FailedCheckError(f"scores for documents {sorted(scores)}, not 0 and 1")
     if not scores[1] > scores[0] or results[0][0] != 1:
-        raise _FailedCheckError(f"the answer scores {scores[1]:.4f}, an unrelated document {scores[0]:.4f}")
+        raise FailedCheckError(f"the answer scores {scores[1]:.4f}, an unrelated document {scores[0]:.4f}")
     return f"the answer scores {scores[1]:.3f}, an unrelated document {scores[0]:.3f}"
 
 
@@ -178,14 +178,14 @@ def cosine(first: Sequence[float], second: Sequence[float]) -> float:
 def _selftest(container: Container) -> str:
     answer = container.exec(["python3", "-m", "runtime", "selftest"], timeout_s=START_TIMEOUT_S)
     if answer.exit_code != 0:
-        raise _FailedCheckError(f"`python3 -m runtime selftest` ended with {answer.exit_code}: {_last_words(answer)}")
+        raise FailedCheckError(f"`python3 -m runtime selftest` ended with {answer.exit_code}: {_last_words(answer)}")
     return "passed"
 
 
 def _changes(container: Container) -> str:
     changes = container.changes()
     if changes:
-        raise _FailedCheckError(f"the container wrote {', '.join(changes[:10])}")
+        raise FailedCheckError(f"the container wrote {', '.join(changes[:10])}")
     return "no file changed"
 
 

@@ -10,9 +10,13 @@ from runtime.errors import StartError
 from runtime.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    import socket
+
     import uvicorn
 
     from runtime.service import Service
+
+_BACKLOG = 2048  # connections that may wait to be accepted
 
 USAGE = """\
 usage: python -m runtime                            serve
@@ -87,7 +91,8 @@ def serve(settings: Settings) -> int:
     Raises StartError.
     """
     signal.signal(signal.SIGTERM, _exit)
-    import asyncio  # noqa: PLC0415 - this and what follows takes longer to import than a probe should
+    # what follows takes longer to import than a probe should
+    import asyncio  # noqa: PLC0415
 
     import uvicorn  # noqa: PLC0415
 
@@ -95,32 +100,39 @@ def serve(settings: Settings) -> int:
 
     logs.configure(settings.log_level)
     service = app.create_service(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app.create_app(service, settings=settings),
-            host=settings.hostname,
-            port=settings.http_port,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=settings.shutdown_timeout_s,
-        )
+    config = uvicorn.Config(
+        app.create_app(service, settings=settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(_load_and_serve(service, server=server))
+    with _listen(settings) as listener, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_load_and_serve(service, server=uvicorn.Server(config), listener=listener))
     return 0
 
 
-async def _load_and_serve(service: "Service", *, server: "uvicorn.Server") -> None:
+def _listen(settings: Settings) -> "socket.socket":
+    import socket  # noqa: PLC0415 - as above
+
+    family = socket.AF_INET6 if ":" in settings.hostname else socket.AF_INET
+    address = (settings.hostname, settings.http_port)
+    try:
+        return socket.create_server(address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise StartError(f"cannot listen on `{settings.hostname}:{settings.http_port}`: {error.strerror}") from error
+
+
+async def _load_and_serve(service: "Service", *, server: "uvicorn.Server", listener: "socket.socket") -> None:
     import asyncio  # noqa: PLC0415 - already loaded here, and not by a probe
 
     loading = asyncio.create_task(service.load())
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve([listener]))
     await asyncio.wait({loading, serving}, return_when=asyncio.FIRST_EXCEPTION)
     server.should_exit = True
     await serving

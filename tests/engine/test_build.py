@@ -1,27 +1,29 @@
+import base64
+import json
 import os
-import ssl
-import subprocess
 import tarfile
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from builder.buildkit import BuildRequest, Cancellation, build
 from builder.context import assemble
-from builder.engine import ContainerOptions, Credentials, Engine
+from builder.engine import ContainerOptions, Credentials, Engine, ExecResult
 from builder.errors import BuildFailedError, FailedError, InputError, UnreachableError
-from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEvent
-from tests.engine.conftest import PrivateEngine, StartEngine
+from builder.trace import Event, LogEvent, TransferEvent
+from tests.engine.conftest import StartEngine
 
 pytestmark = pytest.mark.engine
 
 BASE = "FROM debian:bookworm-slim\n"
-START_TIMEOUT_S = 30
+TIMEOUT_S = 30
 
 
 def request(
@@ -170,36 +172,52 @@ def test_options_reach_the_build(engine: Engine) -> None:
 
 
 def test_a_cancelled_build_stops_on_the_engine(engine: Engine) -> None:
-    cancellation = Cancellation()
+    cancellation, endless = Cancellation(), endless_command()
 
     def cancel_when_it_runs(event: Event) -> None:
         if isinstance(event, LogEvent) and event.line == "running":
             threading.Thread(target=cancellation.cancel).start()
 
-    run = f"RUN {unique()} echo running; sleep 300\n"
+    run = f"RUN {unique()} echo running; {endless}\n"
     with pytest.raises(KeyboardInterrupt):
         build(engine, request(BASE + run), on_event=cancel_when_it_runs, cancellation=cancellation)
-    assert not is_running("sleep 300")
+    assert has_ended(endless)
 
 
 def test_an_interrupted_build_stops_on_the_engine(engine: Engine) -> None:
+    endless = endless_command()
+
     def interrupt_when_it_runs(event: Event) -> None:
         if isinstance(event, LogEvent) and event.line == "running":
             raise KeyboardInterrupt
 
-    run = f"RUN {unique()} echo running; sleep 301\n"
+    run = f"RUN {unique()} echo running; {endless}\n"
     with pytest.raises(KeyboardInterrupt):
         build(engine, request(BASE + run), on_event=interrupt_when_it_runs)
-    assert not is_running("sleep 301")
+    assert has_ended(endless)
 
 
-def is_running(command: str) -> bool:
-    """Tell whether a step's process lives on past the moment that the engine takes to end it."""
-    deadline = time.monotonic() + START_TIMEOUT_S
+def endless_command() -> str:
+    """Make a command that only being killed ends, and that no other test runs."""
+    return f"sleep 100000.{uuid4().int}"
+
+
+def has_ended(command: str) -> bool:
+    """Tell whether no process of this machine runs `command`, after the moment that the engine takes to end it."""
+    wanted = command.replace(" ", "\0").encode() + b"\0"
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        if subprocess.run(["pgrep", "-fx", command], capture_output=True, check=False).returncode != 0:
-            return False
-    return True
+        if wanted not in running_commands():
+            return True
+    return False
+
+
+def running_commands() -> set[bytes]:
+    commands = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            commands.add(path.read_bytes())
+    return commands
 
 
 def test_two_builds_at_once_each_get_their_own_secret_and_context(engine: Engine) -> None:
@@ -237,37 +255,22 @@ def test_an_engine_that_dies_mid_build_is_unreachable(
     def die(_: Event) -> None:
         private.die()
 
-    with connected(private, monkeypatch) as engine, pytest.raises(UnreachableError) as caught:
+    monkeypatch.setenv("DOCKER_HOST", private.address)
+    with Engine.connect() as engine, pytest.raises(UnreachableError) as caught:
         build(engine, asked, on_event=die)
     assert caught.value.message.startswith("the Docker Engine went away: ")
 
 
 def test_a_build_passes_over_tcp_with_tls(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, certificates: Path, free_port: int
 ) -> None:
-    make_certificates(tmp_path)
-    port = free_port()
-    options = [f"--tls{name}={tmp_path / file}" for name, file in (("cacert", "ca.pem"), ("cert", "cert.pem"))]
-    private = start_engine(
-        "-H", f"tcp://127.0.0.1:{port}", "--tlsverify", *options, f"--tlskey={tmp_path / 'key.pem'}"
-    )
-    connected(private, monkeypatch).close()
-    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+    address = f"tcp://127.0.0.1:{free_port}"
+    pair = [f"--tlscert={certificates}/cert.pem", f"--tlskey={certificates}/key.pem"]
+    start_engine("-H", address, "--tlsverify", f"--tlscacert={certificates}/ca.pem", *pair)
+    monkeypatch.setenv("DOCKER_HOST", address)
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
     weights = os.urandom(3_000_000)
     with Engine.connect() as engine:
         image = build(engine, request("FROM scratch\nCOPY weights /\n", {"weights": weights}), on_event=ignore)
         assert weights in layer_bytes(engine, image)
-
-
-def connected(private: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Connect to a private engine once it answers."""
-    monkeypatch.setenv("DOCKER_HOST", private.address)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            return Engine.connect()
-        except UnreachableError:
-            if time.monotonic() > deadline or private.process.poll() is not None:
-                raise

@@ -12,6 +12,8 @@ from tests.runtime import tiny
 from tests.runtime.conftest import Folders
 from tests.runtime.server import Server, environment, free_port, run_command
 
+BODY = '{"query": "é", "texts": ["cat"]}'
+
 
 def probe(server: Server, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return run_command("probe", *arguments, stdin=stdin, hostname="127.0.0.1", http_port=str(server.port))
@@ -26,11 +28,9 @@ def test_a_probe_reaches_a_server_that_listens_everywhere(server: Server) -> Non
     assert run_command("probe", http_port=str(server.port)).returncode == 0
 
 
-@pytest.mark.parametrize(("arguments", "stdin"), [(("cat",), ""), (("-",), "cat")])
-def test_a_probe_posts_a_body(server: Server, arguments: tuple[str], stdin: str) -> None:
-    body = '{"query": "é", "texts": ["cat"]}'
-    given = body if arguments == ("cat",) else "-"
-    answered = probe(server, "/rerank", "--json", given, stdin=body if stdin else "")
+@pytest.mark.parametrize(("argument", "stdin"), [(BODY, ""), ("-", BODY)])
+def test_a_probe_posts_a_body(server: Server, argument: str, stdin: str) -> None:
+    answered = probe(server, "/rerank", "--json", argument, stdin=stdin)
     assert (answered.returncode, [item["index"] for item in json.loads(answered.stdout)]) == (0, [0])
 
 
@@ -53,7 +53,7 @@ def test_a_probe_of_nothing_fails_in_one_line() -> None:
 def test_a_probe_imports_nothing_heavy() -> None:
     heavy = ("numpy", "msgspec", "starlette", "uvicorn", "asyncio", "dataclasses", "argparse", "logging")
     script = f"import runtime.__main__, runtime.probe, sys; print(sorted(set(sys.modules) & set({heavy})))"
-    # -I and -S keep away what a development environment imports by itself
+    # -S keeps away what a development environment imports by itself
     command = [sys.executable, "-S", "-c", script]
     output = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
     assert output == "[]\n"

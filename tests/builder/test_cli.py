@@ -1,0 +1,91 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builder import cli
+from builder.errors import BuildFailedError, InputError, InternalError, UnreachableError
+from tests.conftest import Golden
+from tests.support import lookalikes
+
+MANIFEST = "version: 1\nmodels: {m: {task: reranker, path: model}}\nimages: {i: {models: [m]}}\n"
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder to work in, and a Docker Engine that is not there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["render", "--help"], ["schema", "--help"]])
+def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(arguments) == 0
+    golden.check(capsys.readouterr().out, f"{'-'.join(arguments).replace('---', '-').strip('-')}.txt")
+
+
+def test_each_class_of_error_has_its_exit_code() -> None:
+    kinds = (BuildFailedError, InputError, InternalError, UnreachableError)
+    assert [kind.exit_code for kind in kinds] == [1, 2, 3, 4]
+
+
+def test_an_unknown_flag_is_the_user_s_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--modles", "x"]) == 2
+    assert capsys.readouterr().err == (
+        "error: No such option '--modles'. Did you mean '--models'?\nhint: see `build-image --help`\n"
+    )
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_missing_manifest_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["render", "--output", "out"]) == 2
+    assert capsys.readouterr().err.startswith("error: there is no manifest at `models.yaml`\nhint: ")
+
+
+def test_problems_of_the_manifest_end_with_2_before_the_engine_is_asked(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (nowhere / "models.yaml").write_text(MANIFEST)
+    assert cli.run([]) == 2
+    assert capsys.readouterr().err == "error: models.yaml:2: `models.m.path`: there is no folder `model`\n"
+
+
+def test_no_engine_ends_with_4_and_a_hint(nowhere: Path) -> None:
+    (nowhere / "model").mkdir()
+    (nowhere / "models.yaml").write_text(MANIFEST)
+    lookalikes.write_reranker(nowhere / "model")
+    command = [Path(sys.executable).with_name("build-image")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert ended.stderr.startswith("error: cannot connect to the Docker Engine")
+
+
+def test_a_folder_with_something_in_it_is_not_written_over(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (nowhere / "out").mkdir()
+    (nowhere / "out/mine").write_text("precious")
+    assert cli.run(["render", "--models", "models.yaml", "--output", "out"]) == 2
+    assert (nowhere / "out/mine").read_text() == "precious"
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_bug_ends_with_3_and_leaves_a_file_to_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli.command, "main", lambda *_, **__: 1 / 0)
+    assert cli.run([]) == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: this is a bug of build-image: ZeroDivisionError: division by zero"
+    file = Path(hint.rpartition(" ")[2])
+    assert "ZeroDivisionError" in file.read_text()
+    file.unlink()
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.command, "main", interrupted)
+    assert cli.run([]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

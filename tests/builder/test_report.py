@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+from builder import report
+from builder.engine import ImageDetails
+from builder.errors import BuildFailedError
+from builder.pipeline import ImageResult
+from builder.smoke import Check
+from tests.builder import data
+
+DETAILS = ImageDetails(
+    id="sha256:" + "1" * 64,
+    size_bytes=405_000_000,
+    layers=("sha256:a", "sha256:b"),
+    labels={},
+    environment=(),
+    digest="",
+)
+PASSED = ImageResult(
+    plan=data.image(data.fetched(), name="good"),
+    references=("example/good:1", "example/good:latest"),
+    details=DETAILS,
+    checks=(Check(name="starts", detail="ready after 0.9 s", duration_s=0.91234),),
+    build_s=3.0,
+    duration_s=4.25,
+)
+FAILED = ImageResult(
+    plan=data.image(data.fetched(), name="bad"), duration_s=1.0, error=BuildFailedError("step failed", hint="do this")
+)
+
+
+def test_the_table_has_a_line_for_each_name_and_each_failure() -> None:
+    assert report.table([PASSED, FAILED]).splitlines() == [
+        "image  tag                  size    digest               time   result",
+        "good   example/good:1       405 MB  sha256:111111111111  4.2 s  tagged",
+        "good   example/good:latest  405 MB  sha256:111111111111  4.2 s  tagged",
+        "bad    -                    -       -                    1.0 s  failed",
+    ]
+
+
+def test_the_document_has_everything_a_pipeline_asks_for() -> None:
+    read = json.loads(report.document([PASSED, FAILED]))
+    assert read["version"] == 1
+    assert read["images"][0] == {
+        "name": "good",
+        "result": "tagged",
+        "references": ["example/good:1", "example/good:latest"],
+        "id": DETAILS.id,
+        "size_bytes": 405_000_000,
+        "layers": ["sha256:a", "sha256:b"],
+        "models": [
+            {"name": "reranker", "source": "example/reranker", "revision": data.COMMIT, "size_bytes": 1000},
+        ],
+        "checks": [{"name": "starts", "detail": "ready after 0.9 s", "duration_s": 0.912}],
+        "build_s": 3.0,
+        "duration_s": 4.25,
+        "error": None,
+    }
+    assert read["images"][1]["result"] == "failed"
+    assert read["images"][1]["error"] == {"message": "step failed", "hint": "do this"}
+
+
+def test_an_image_that_was_only_built_says_so() -> None:
+    built = ImageResult(plan=data.image(data.fetched(), name="i"), details=DETAILS)
+    assert report.table([built]).splitlines()[1].endswith("built")
+
+
+def test_a_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    report.write("old", path)
+    report.write("new", path)
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("report.json", "new")]
