@@ -83,9 +83,15 @@ def render(models: Path, images: tuple[str, ...], output: Path) -> None:
       build-image render --models models.yaml --output rendered
       docker build --tag retrieval rendered/retrieval
     """  # noqa: D301 - click's own mark
-    from builder import context, pipeline  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import context, network, pipeline  # noqa: PLC0415 - `--help` should not wait for them
 
-    settings = pipeline.Settings(models=models, images=images, version=__version__, environment=os.environ)
+    settings = pipeline.Settings(
+        models=models,
+        images=images,
+        version=__version__,
+        environment=os.environ,
+        ca_bundle=network.ca_bundle_path(os.environ),
+    )
     for plan in pipeline.make_plans(settings):
         target = output / plan.name
         if target.exists() and any(target.iterdir()):
@@ -108,9 +114,10 @@ def _build(console: Console, *, report: Path | None, ca_bundle: Path | None, qui
     from builder.engine import Engine  # noqa: PLC0415
 
     console.is_quiet = quiet
+    ca_bundle = ca_bundle or network.ca_bundle_path(os.environ)
     secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
     console.hide(network.sensitive(secrets))
-    settings = pipeline.Settings(version=__version__, environment=os.environ, **flags)
+    settings = pipeline.Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
     plans = pipeline.make_plans(settings)
     with Engine.connect() as engine, console.live():
         results = pipeline.run(plans, settings, secrets=secrets, engine=engine, console=console)
@@ -124,7 +131,8 @@ def _build(console: Console, *, report: Path | None, ca_bundle: Path | None, qui
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -74,9 +74,9 @@ class Console:
         """Tell something that does not stop the run but should be known."""
         self._write(f"warning: {text}")
 
-    def error(self, error: BuildImageError) -> None:
-        """Show an error: what is wrong, what was printed last, and what helps."""
-        self._write("\n".join(_error_lines(error)))
+    def error(self, error: BuildImageError, *, image: str = "") -> None:
+        """Show an error, of one image where it is named: what is wrong, what was printed last, and what helps."""
+        self._write("\n".join(_error_lines(error, image)))
 
     def event(self, image: str, event: Event) -> None:
         """Show what the engine tells of a step of `image`."""
@@ -170,7 +170,7 @@ def size(count: int) -> str:
     return f"{value:.3g} GB"
 
 
-def _error_lines(error: BuildImageError) -> list[str]:
+def _error_lines(error: BuildImageError, image: str) -> list[str]:
     if isinstance(error, ProblemsError):
         lines = []
         for problem in error.problems:
@@ -178,7 +178,8 @@ def _error_lines(error: BuildImageError) -> list[str]:
             lines += [f"hint: {problem.hint}"] if problem.hint else []
         return lines
     output = error.output if isinstance(error, BuildFailedError | SmokeFailedError) else ()
-    lines = [f"error: {error.message}", *(f"    | {line}" for line in output)]
+    subject = f"{image}: " if image else ""
+    lines = [f"error: {subject}{error.message}", *(f"    | {line}" for line in output)]
     return lines + ([f"hint: {error.hint}"] if error.hint else [])
 
 

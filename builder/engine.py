@@ -77,8 +77,9 @@ class _Client(docker.APIClient):
 class Engine:
     """One Docker Engine; threads may share it, each request that lasts has its own connection."""
 
-    def __init__(self, client: _Client) -> None:
+    def __init__(self, client: _Client, *, address: str) -> None:
         self._client = client
+        self.address = address
         self.version = str(client.about.get("Version", ""))
 
     @classmethod
@@ -89,7 +90,7 @@ class Engine:
                 where = docker.utils.kwargs_from_env()
                 if "base_url" not in where:
                     where = {**docker.context.ContextAPI.kwargs_from_context(), **where}
-                return cls(_Client(timeout=timeout_s, **where))
+                return cls(_Client(timeout=timeout_s, **where), address=where.get("base_url", ""))
             except (docker.errors.DockerException, ValueError) as error:
                 if isinstance(error, requests.RequestException):
                     raise

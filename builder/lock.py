@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from builder import folder, layout, recipe
@@ -45,17 +45,32 @@ class Lock:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def resolve(manifest: Manifest, names: Iterable[str], *, directory: Path, cache: Path, token: str | None) -> Lock:
-    """Decide the models called `names`; paths are relative to `directory`, digests of files are kept in `cache`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubAccess:
+    """How the Hub is reached: the token, and the certificates to trust in place of the system's."""
+
+    token: str | None = field(default=None, repr=False)
+    ca_bundle: Path | None = None
+
+
+def resolve(
+    manifest: Manifest, names: Iterable[str], *, directory: Path, cache_directory: Path, hub_access: HubAccess
+) -> Lock:
+    """Decide the models called `names`; paths are relative to `directory`, digests of files are kept in the cache.
 
     Raises InputError where a repository or the manifest does not say enough, UnreachableError where the Hub is away.
     """
-    models = {name: _resolve(manifest.models[name], directory, cache, token) for name in dict.fromkeys(names)}
-    return Lock(models)
+
+    def repository(model: Model) -> Repository:
+        if model.path is not None:
+            return folder.open_folder(directory / model.path, name=model.name, cache_directory=cache_directory)
+        return _hub_repository(model, hub_access)
+
+    models = [manifest.models[name] for name in dict.fromkeys(names)]
+    return Lock({model.name: _decided(model, repository(model), directory) for model in models})
 
 
-def _resolve(model: Model, directory: Path, cache: Path, token: str | None) -> LockedModel:
-    repository = _repository(model, directory, cache, token)
+def _decided(model: Model, repository: Repository, directory: Path) -> LockedModel:
     decided = recipe.decide(model, repository)
     baked = {path: repository.files[path] for path in decided.files}
     return LockedModel(
@@ -69,11 +84,11 @@ def _resolve(model: Model, directory: Path, cache: Path, token: str | None) -> L
     )
 
 
-def _repository(model: Model, directory: Path, cache: Path, token: str | None) -> Repository:
-    if model.path is not None:
-        return folder.open_folder(directory / model.path, name=model.name, cache_directory=cache)
-    if model.repo is None:
-        raise InternalError(f"the model `{model.name}` has no source")
+def _hub_repository(model: Model, access: HubAccess) -> Repository:
     from builder import hub  # noqa: PLC0415 - its library is slow to import, and local folders need none of it
 
-    return hub.resolve(model.repo, revision=model.revision, token=token)
+    if model.repo is None:
+        raise InternalError(f"the model `{model.name}` has no source")
+    if access.ca_bundle is not None:
+        hub.trust(access.ca_bundle)
+    return hub.resolve(model.repo, revision=model.revision, token=access.token)

@@ -21,12 +21,12 @@ _PIP_SECTIONS = ("global", "install")
 
 
 def secrets(environment: Mapping[str, str], *, ca_bundle: Path | None = None) -> dict[str, bytes]:
-    """Gather the secrets `ca_bundle`, `network`, `pip_conf` and `hf_token`; what the host does not set is left out.
+    """Gather the secrets `ca_bundle`, `network`, `pip_conf` and `hf_token`; what is not set is left out.
 
     Raises InputError when a certificate bundle is named but can't be read.
     """
     found = {
-        "ca_bundle": _ca_bundle(environment, ca_bundle),
+        "ca_bundle": _ca_bundle(ca_bundle),
         "network": _network(environment),
         "pip_conf": _pip_conf(environment),
         "hf_token": hub_token(environment).encode(),
@@ -53,9 +53,12 @@ def _password(address: str) -> str:
         return ""
 
 
-def _ca_bundle(environment: Mapping[str, str], chosen: Path | None) -> bytes:
-    named = [environment[name] for name in _CA_VARIABLES if environment.get(name)]
-    path = chosen or (Path(named[0]) if named else None)
+def ca_bundle_path(environment: Mapping[str, str]) -> Path | None:
+    """Return the certificate bundle that the environment names, by the first of the usual variables."""
+    return next((Path(environment[name]) for name in _CA_VARIABLES if environment.get(name)), None)
+
+
+def _ca_bundle(path: Path | None) -> bytes:
     if path is None:
         return b""
     try:

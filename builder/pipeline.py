@@ -14,6 +14,7 @@ from builder.console import Console, size
 from builder.context import Context
 from builder.engine import Engine, ImageDetails
 from builder.errors import BuildImageError
+from builder.lock import HubAccess
 from builder.plan import ImagePlan
 
 NetworkMode = Literal["default", "host", "none"]
@@ -28,6 +29,7 @@ class Settings:
     environment: Mapping[str, str]
     images: tuple[str, ...] = ()
     jobs: int = 1
+    ca_bundle: Path | None = None
     build_network: NetworkMode = "default"
     no_cache: bool = False
     build_only: bool = False
@@ -51,9 +53,10 @@ def make_plans(settings: Settings) -> tuple[ImagePlan, ...]:
     read = manifest.load(settings.models, environment=settings.environment)
     chosen = plan.choose(read, settings.images)
     directory = settings.models.resolve().parent
-    token = network.hub_token(settings.environment) or None
     names = [name for image in chosen.values() for name in image.models]
-    locked = lock.resolve(read, names, directory=directory, cache=cache_directory(settings.environment), token=token)
+    hub_access = HubAccess(token=network.hub_token(settings.environment) or None, ca_bundle=settings.ca_bundle)
+    cache = cache_directory(settings.environment)
+    locked = lock.resolve(read, names, directory=directory, cache_directory=cache, hub_access=hub_access)
     checkout = git.read(directory) if plan.needs_git(chosen) else None
     return plan.make(read, chosen, lock=locked, git=checkout)
 
@@ -109,7 +112,7 @@ class _Run:
         except BuildImageError as error:
             if self.cancellation.requested:
                 raise KeyboardInterrupt from error
-            self.console.error(error)
+            self.console.error(error, image=image.name)
             return ImageResult(plan=image, duration_s=time.monotonic() - started, error=error)
         return result
 

@@ -34,6 +34,13 @@ def server(directory: Path) -> Iterator[HubServer]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def no_token_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the token of whoever runs the tests out of them."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+
+
 def resolve(
     server: HubServer, repo: str = REPOSITORY, *, revision: str = COMMIT, token: str | None = None
 ) -> hub.HubRepository:
@@ -114,6 +121,18 @@ def test_the_hub_is_asked_once_where_a_file_lies_and_only_the_hub_sees_the_token
         (content_path, False),
         (content_path, False),
     ]
+
+
+def test_the_token_of_the_environment_is_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_right")
+    with HubServer(directory, token="hf_right") as server:
+        assert resolve(server).revision == COMMIT
+
+
+def test_the_token_file_of_a_login_is_used(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hf_right\n")
+    with HubServer(directory, token="hf_right") as server:
+        assert resolve(server).revision == COMMIT
 
 
 def test_a_mirror_without_ranges_gives_the_same_bytes(server: HubServer) -> None:

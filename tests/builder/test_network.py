@@ -11,21 +11,23 @@ def test_a_host_that_sets_nothing_gives_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_the_certificates_are_found_by_the_usual_variables(tmp_path: Path, variable: str) -> None:
+def test_the_certificates_are_found_by_the_usual_variables(variable: str) -> None:
+    assert network.ca_bundle_path({variable: "/etc/ca.pem"}) == Path("/etc/ca.pem")
+
+
+def test_without_these_variables_no_certificates_are_named() -> None:
+    assert network.ca_bundle_path({"SSL_CERT_FILE": ""}) is None
+
+
+def test_the_certificates_are_a_secret(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(b"PEM")
-    environment = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null", variable: str(tmp_path / "ca.pem")}
-    assert network.secrets(environment) == {"ca_bundle": b"PEM"}
-
-
-def test_the_flag_wins_over_the_variables(tmp_path: Path) -> None:
-    (tmp_path / "flag.pem").write_bytes(b"FLAG")
-    environment = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null", "PIP_CERT": "/nowhere"}
-    assert network.secrets(environment, ca_bundle=tmp_path / "flag.pem") == {"ca_bundle": b"FLAG"}
+    environment = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}
+    assert network.secrets(environment, ca_bundle=tmp_path / "ca.pem") == {"ca_bundle": b"PEM"}
 
 
 def test_certificates_that_can_t_be_read_are_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        network.secrets({"HOME": str(tmp_path), "PIP_CERT": "/nowhere.pem"})
+        network.secrets({"HOME": str(tmp_path)}, ca_bundle=Path("/nowhere.pem"))
     assert caught.value.message == "the certificate bundle `/nowhere.pem` can't be read: No such file or directory"
     assert caught.value.hint == (
         "pass --ca-bundle FILE with a PEM file, or unset PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE"

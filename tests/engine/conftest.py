@@ -5,10 +5,9 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -38,29 +37,21 @@ class PrivateEngine:
             self.process.wait()
 
 
-StartEngine = Callable[..., PrivateEngine]
-
-
 @pytest.fixture
-def start_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartEngine]:
-    """Start private engines with further options of dockerd; where that cannot be, the test is skipped."""
+def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    """A private engine that answers; where one cannot be started, the test is skipped."""
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("a private engine needs root and dockerd")
-    with ExitStack() as started:
-        yield lambda *options: started.enter_context(_running(tmp_path_factory.mktemp("engine"), options))
-
-
-@contextmanager
-def _running(root: Path, options: tuple[str, ...]) -> Iterator[PrivateEngine]:
+    root = tmp_path_factory.mktemp("engine")
     address = f"unix://{root}/engine.sock"
     places = ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
-    isolation = ["--bridge=none", "--iptables=false", "--ip-forward=false", "--storage-driver=vfs"]
+    # Namespaces of its own: an engine without a bridge removes `docker0`, and one that is killed leaves mounts.
+    command = ["unshare", "--net", "--mount", "dockerd", "-H", address, "--bridge=none", "--iptables=false"]
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as ready, (root / "log").open("wb") as log:
         ready.bind(f"{root}/ready")
         ready.settimeout(START_TIMEOUT_S)
         process = subprocess.Popen(
-            # Without a network namespace of its own it would delete the bridge of the machine's engine.
-            ["unshare", "--net", "dockerd", "-H", address, *places, *isolation, *options],
+            [*command, *places, "--storage-driver=vfs"],
             env={**os.environ, "NOTIFY_SOCKET": f"{root}/ready"},
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -73,29 +64,3 @@ def _running(root: Path, options: tuple[str, ...]) -> Iterator[PrivateEngine]:
         finally:
             process.terminate()
             process.wait(START_TIMEOUT_S)
-            shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Path:
-    """A folder as DOCKER_CERT_PATH wants it: `ca.pem`, and one pair for 127.0.0.1 that serves both sides."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    (tmp_path / "extensions").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
-    key = ["-newkey", "rsa:2048", "-nodes"]
-    use = ["-addext", "keyUsage=critical,keyCertSign"]
-    openssl("req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=test authority", *use)
-    openssl("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=test")
-    signing = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-extfile", "extensions"]
-    openssl("x509", "-req", "-in", "request.pem", "-out", "cert.pem", "-days", "1", *signing)
-    return tmp_path
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,7 +18,8 @@ from builder.context import assemble
 from builder.engine import ContainerOptions, Credentials, Engine, ExecResult
 from builder.errors import BuildFailedError, FailedError, InputError, UnreachableError
 from builder.trace import Event, LogEvent, TransferEvent
-from tests.engine.conftest import StartEngine
+from tests.engine import tls
+from tests.engine.conftest import PrivateEngine
 
 pytestmark = pytest.mark.engine
 
@@ -246,31 +247,52 @@ def test_builds_at_once_run_a_stage_that_they_share_only_once(engine: Engine) ->
 
 
 def test_an_engine_that_dies_mid_build_is_unreachable(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    private_engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    private = start_engine()
     (tmp_path / "weights").write_bytes(bytes(20_000_000))
     asked = request("FROM scratch\nCOPY weights /\n", {"weights": tmp_path / "weights"})
 
     def die(_: Event) -> None:
-        private.die()
+        private_engine.die()
 
-    monkeypatch.setenv("DOCKER_HOST", private.address)
+    monkeypatch.setenv("DOCKER_HOST", private_engine.address)
     with Engine.connect() as engine, pytest.raises(UnreachableError) as caught:
         build(engine, asked, on_event=die)
     assert caught.value.message.startswith("the Docker Engine went away: ")
 
 
-def test_a_build_passes_over_tcp_with_tls(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch, certificates: Path, free_port: int
-) -> None:
-    address = f"tcp://127.0.0.1:{free_port}"
-    pair = [f"--tlscert={certificates}/cert.pem", f"--tlskey={certificates}/key.pem"]
-    start_engine("-H", address, "--tlsverify", f"--tlscacert={certificates}/ca.pem", *pair)
-    monkeypatch.setenv("DOCKER_HOST", address)
+def test_a_build_passes_over_tcp_with_tls(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if not engine.address.startswith("unix://"):
+        pytest.skip("the engine is not on a unix socket")
+    tls.make_certificates(tmp_path)
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     weights = os.urandom(3_000_000)
-    with Engine.connect() as engine:
-        image = build(engine, request("FROM scratch\nCOPY weights /\n", {"weights": weights}), on_event=ignore)
-        assert weights in layer_bytes(engine, image)
+    run = f"RUN --mount=type=secret,id=token {unique()} cat /run/secrets/token\nFROM scratch\nCOPY weights /\nCOPY --from=0 /etc/hostname /"
+    asked = request(f"{BASE}{run}\n", {"weights": weights}, shared_key=uuid4().hex, secrets={"token": b"over TLS"})
+    events: list[Event] = []
+    with tls.served(engine.address.removeprefix("unix://"), certificates=tmp_path) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        with Engine.connect() as encrypted:
+            image = build(encrypted, asked, on_event=events.append)
+            assert (weights in layer_bytes(encrypted, image), lines(events)) == (True, ["over TLS"])
+
+
+def test_a_build_over_tls_can_be_cancelled(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if not engine.address.startswith("unix://"):
+        pytest.skip("the engine is not on a unix socket")
+    tls.make_certificates(tmp_path)
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    cancellation, endless = Cancellation(), endless_command()
+
+    def cancel_when_it_runs(event: Event) -> None:
+        if isinstance(event, LogEvent) and event.line == "running":
+            threading.Thread(target=cancellation.cancel).start()
+
+    with tls.served(engine.address.removeprefix("unix://"), certificates=tmp_path) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        run = f"RUN {unique()} echo running; {endless}\n"
+        with Engine.connect() as encrypted, pytest.raises(KeyboardInterrupt):
+            build(encrypted, request(BASE + run), on_event=cancel_when_it_runs, cancellation=cancellation)
+    assert has_ended(endless)

@@ -1,0 +1,275 @@
+"""The whole command against a real engine: what a release engineer sees, and what is left behind."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import docker
+import pytest
+
+from builder.engine import Engine
+from tests.engine.conftest import PrivateEngine
+from tests.support import lookalikes
+from tests.support.hub_server import HubServer
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = str(Path(sys.executable).with_name("build-image"))
+# A recipe under which every text of the look-alike has the same vector, that of its first special token.
+WRONG = {"output": "last_hidden_state", "pooling": "cls", "normalize": True}
+TOKEN = f"hf_{uuid4().hex}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How a run of the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def columns(self) -> list[list[str]]:
+        """Return the final table without the column of times."""
+        rows = [re.split(r"\s{2,}", line) for line in self.out.splitlines()]
+        return [row[:4] + row[5:] for row in rows]
+
+
+def build_image(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Ended:
+    ended = subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+    return Ended(code=ended.returncode, out=ended.stdout, err=ended.stderr)
+
+
+def saved_files(engine: Engine, image: str) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of every layer of an image, and the image's own configuration and history."""
+    with engine.saved_image(image) as stream, tarfile.open(fileobj=stream, mode="r|") as outer:
+        for member in outer:
+            content = outer.extractfile(member)
+            if content is None:
+                continue
+            data = content.read()
+            yield member.name, data
+
+
+@pytest.fixture
+def name(engine: Engine) -> Iterator[str]:
+    """A name for an image, which is removed with all its tags afterwards."""
+    repository = f"build-image-test-{uuid4().hex[:12]}"
+    yield repository
+    engine.remove_image(f"{repository}:latest")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest's two tiny local models."""
+    directory = tmp_path_factory.mktemp("models")
+    lookalikes.write_embedding_model(directory / "embedder")
+    lookalikes.write_reranker(directory / "reranker")
+    return directory
+
+
+def manifest(folder: Path, name: str, **embedder: Any) -> Path:
+    """Write a manifest of one image; JSON is YAML."""
+    path = folder / f"{name}.yaml"
+    content = {
+        "version": 1,
+        "models": {
+            "embedder": {"task": "embedding", "path": "embedder", **embedder},
+            "reranker": {"task": "reranker", "path": "reranker"},
+        },
+        "images": {name: {"models": ["embedder", "reranker"]}},
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_an_image_is_built_tested_and_tagged(engine: Engine, folder: Path, name: str) -> None:
+    report = folder / "report.json"
+    ended = build_image("--models", manifest(folder, name), "--report", report)
+    assert ended.code == 0, ended.err
+    details = engine.inspect_image(f"{name}:latest")
+    (image,) = json.loads(report.read_text())["images"]
+    assert (image["id"], image["result"], image["references"]) == (details.id, "tagged", [f"{name}:latest"])
+    assert [check["name"] for check in image["checks"]] == [
+        "starts",
+        "embedder embeds",
+        "reranker reranks",
+        "selftest",
+        "writes nothing",
+    ]
+
+
+def test_a_second_run_finds_everything_cached_and_gives_the_same_image(folder: Path, name: str) -> None:
+    path = manifest(folder, name)
+    first, second = (build_image("--models", path, "--build-only") for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    assert first.columns() == second.columns()
+    steps = [line for line in second.err.splitlines() if re.search(r"\] (RUN|COPY) ", line)]
+    assert steps != []
+    assert [line for line in steps if not line.startswith("  cached  ")] == []
+
+
+def test_model_layers_are_the_same_in_two_uncached_builds(engine: Engine, folder: Path, name: str) -> None:
+    reports = [folder / "first.json", folder / "second.json"]
+    path = manifest(folder, name)
+    for report in reports:
+        ended = build_image("--models", path, "--no-cache", "--build-only", "--report", report)
+        assert ended.code == 0, ended.err
+    first, second = (json.loads(report.read_text())["images"][0] for report in reports)
+    # The base is one layer here or more; from the end: server, two models, dependencies.
+    assert first["layers"][-3:-1] == second["layers"][-3:-1]
+    assert len(set(first["layers"])) == len(first["layers"])
+    engine.remove_image(first["id"])
+
+
+def test_a_failed_smoke_test_leaves_no_tag_and_shows_the_server_s_words(
+    engine: Engine, folder: Path, name: str
+) -> None:
+    ended = build_image("--models", manifest(folder, name, **WRONG))
+    assert ended.code == 1
+    assert ended.columns()[1][1:] == ["-", "-", "-", "failed"]
+    assert f"error: {name}: smoke test: embedder embeds: norms [0.0, 0.0, 0.0], not 1\n" in ended.err
+    assert re.search(r"^    \| \{.*\}$", ended.err, re.MULTILINE), "the server's last log lines are missing"
+    assert not engine.has_image(f"{name}:latest")
+
+
+def test_one_image_s_failure_stops_no_other(engine: Engine, folder: Path, name: str) -> None:
+    path = manifest(folder, name)
+    content = json.loads(path.read_text())
+    content["models"]["broken"] = {
+        **content["models"]["embedder"],
+        "output": "last_hidden_state",
+        "pooling": "cls",
+        "normalize": True,
+    }
+    content["images"] = {"broken": {"models": ["broken"], "repository": f"{name}-broken"}, **content["images"]}
+    path.write_text(json.dumps(content))
+    ended = build_image("--models", path, "-j", "2")
+    assert ended.code == 1
+    assert [row[-1] for row in ended.columns()] == ["result", "failed", "tagged"]
+    assert engine.has_image(f"{name}:latest")
+    assert not engine.has_image(f"{name}-broken:latest")
+
+
+def wait_for(text: str, process: subprocess.Popen[str]) -> None:
+    """Read what `process` tells until a line has `text` in it."""
+    assert process.stderr is not None
+    assert any(text in line for line in process.stderr), f"the build ended without `{text}`"
+
+
+def test_an_interrupt_ends_the_build_on_the_engine_and_leaves_nothing(engine: Engine, folder: Path, name: str) -> None:
+    command = [COMMAND, "--models", str(manifest(folder, name)), "--no-cache"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for("bake-model.sh", process)  # the models are done, and the dependencies still download
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.rstrip().endswith("interrupted")
+    assert not engine.has_image(f"{name}:latest")
+    ended = build_image("--models", manifest(folder, name), "--build-only")
+    assert ended.code == 0, ended.err
+
+
+def test_an_engine_that_dies_during_a_build_ends_with_4(
+    engine: Engine, private_engine: PrivateEngine, folder: Path, name: str
+) -> None:
+    give_base(engine, private_engine)
+    process = subprocess.Popen(
+        [COMMAND, "--models", str(manifest(folder, name)), "--build-network", "host"],
+        env={**os.environ, "DOCKER_HOST": private_engine.address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for("bake-model.sh", process)
+    private_engine.die()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert re.search(r"^error: .*engine.*\nhint: start Docker", err, re.IGNORECASE | re.MULTILINE), err
+
+
+def give_base(engine: Engine, private_engine: PrivateEngine) -> None:
+    """Copy the base image from the machine's engine, since a private one reaches no registry."""
+    with (
+        engine.saved_image("debian:bookworm-slim") as stream,
+        closing(docker.APIClient(private_engine.address)) as client,
+    ):
+        client.load_image(stream.read())
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    """A stand-in Hub that gives the two default repositories to whoever has the token."""
+    directory = tmp_path_factory.mktemp("hub")
+    lookalikes.write_lookalikes(directory)
+    with HubServer(directory, token=TOKEN) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def default_image(engine: Engine, hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The report on the image of the default manifest, unmodified, built from the stand-in Hub."""
+    report = tmp_path_factory.mktemp("report") / "report.json"
+    ended = build_image(
+        *("--models", ROOT / "models.yaml", "--build-network", "host", "--report", report),
+        environment={"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1,localhost"},
+    )
+    assert ended.code == 0, ended.err
+    assert TOKEN not in ended.out + ended.err
+    (image,) = json.loads(report.read_text())["images"]
+    yield image
+    engine.remove_image(image["id"])
+
+
+def test_the_default_manifest_builds_from_a_hub(default_image: dict[str, Any]) -> None:
+    assert default_image["result"] == "tagged"
+    assert [(model["name"], model["source"]) for model in default_image["models"]] == [
+        ("embeddinggemma-300m", "onnx-community/embeddinggemma-300m-ONNX"),
+        ("jina-reranker-v2", "jinaai/jina-reranker-v2-base-multilingual"),
+    ]
+    assert default_image["models"][0]["revision"] == "5090578d9565bb06545b4552f76e6bc2c93e4a66"
+    repositories = {reference.rpartition(":")[0] for reference in default_image["references"]}
+    assert repositories == {"registry.example.com/search/retrieval"}
+    assert default_image["references"][-1].endswith(":latest")
+
+
+def test_the_token_is_nowhere_in_the_image(engine: Engine, default_image: dict[str, Any]) -> None:
+    details = engine.inspect_image(default_image["id"])
+    told = "\n".join([*engine.image_history(details.id), *details.environment, *map(str, details.labels.items())])
+    assert TOKEN not in told
+    holders = [name for name, data in saved_files(engine, details.id) if TOKEN.encode() in data]
+    assert holders == []
+
+
+def test_the_certificates_of_the_network_are_nowhere_in_the_image(
+    engine: Engine, default_image: dict[str, Any]
+) -> None:
+    names: list[str] = []
+    for _, data in saved_files(engine, default_image["id"]):
+        names += layer_names(data)
+    assert [name for name in names if name.startswith(("run/secrets", "stages", "dev/shm"))] == []
+
+
+def layer_names(data: bytes) -> list[str]:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as layer:
+            return [member.name for member in layer if member.isfile()]
+    except tarfile.ReadError:
+        return []  # not a layer
