@@ -5,15 +5,17 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from builder import __version__
+from builder import __version__, unchanged
+from builder import report as reports
 from builder.console import Console
 from builder.errors import BuildImageError, FailedError, InputError, InternalError
+from builder.settings import Settings
 
 EXIT_INTERRUPTED = 130
 _PATH = click.Path(path_type=Path)
@@ -85,14 +87,14 @@ def render(models: Path, images: tuple[str, ...], output: Path) -> None:
     """  # noqa: D301 - click's own mark
     from builder import context, network, pipeline  # noqa: PLC0415 - `--help` should not wait for them
 
-    settings = pipeline.Settings(
+    settings = Settings(
         models=models,
         images=images,
         version=__version__,
         environment=os.environ,
         ca_bundle=network.ca_bundle_path(os.environ),
     )
-    for plan in pipeline.make_plans(settings):
+    for plan in pipeline.make_plan(settings).images:
         target = output / plan.name
         if target.exists() and any(target.iterdir()):
             raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")
@@ -108,25 +110,51 @@ def schema() -> None:
     click.echo(manifest.schema())
 
 
-def _build(console: Console, *, report: Path | None, ca_bundle: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    from builder import network, pipeline  # noqa: PLC0415 - `--help` should not wait for them
-    from builder import report as reports  # noqa: PLC0415
-    from builder.engine import Engine  # noqa: PLC0415
+def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
     console.is_quiet = quiet
     ca_bundle = ca_bundle or network.ca_bundle_path(os.environ)
     secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
     console.hide(network.sensitive(secrets))
-    settings = pipeline.Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
-    plans = pipeline.make_plans(settings)
-    with Engine.connect() as engine, console.live():
-        results = pipeline.run(plans, settings, secrets=secrets, engine=engine, console=console)
+    settings = Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
+    made = _spared(settings, console) or _made(settings, secrets, console)
     if report is not None:
-        reports.write(console.redact(reports.document(results)), report)
-    console.result(reports.table(results))
-    failed = [result.error for result in results if result.error is not None]
+        reports.write(console.redact(reports.text(made)), report)
+    console.result(reports.table(made))
+    failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
     if failed:
-        raise SystemExit(max(error.exit_code for error in failed))
+        raise SystemExit(max(failed))
+
+
+def _spared(settings: Settings, console: Console) -> reports.Report | None:
+    """Return the report of a run that would change nothing, which is told without building."""
+    memory = None if settings.no_cache else unchanged.recall(settings)
+    if memory is None:
+        return None
+    from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
+
+    with Engine.connect() as engine:
+        found = unchanged.report(memory, engine)
+    if found is not None:
+        console.say("nothing has changed since these images were made; --no-cache makes them again")
+    return found
+
+
+def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
+    """Plan and run, and remember a run that succeeded."""
+    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
+    from builder.engine import Engine  # noqa: PLC0415
+
+    plan = pipeline.make_plan(settings)
+    with Engine.connect() as engine, console.live():
+        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
+        made = reports.make(results)
+        if plan.is_repeatable and all(result.error is None for result in results):
+            folders = {model.folder for image in plan.images for model in image.models if model.folder}
+            bases = {image.base: engine.image_id(image.base) for image in plan.images}
+            unchanged.remember(settings, folders=folders, bases=bases, report=made)
+    return made
 
 
 def main() -> NoReturn:

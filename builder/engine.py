@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -90,7 +91,9 @@ class Engine:
                 where = docker.utils.kwargs_from_env()
                 if "base_url" not in where:
                     where = {**docker.context.ContextAPI.kwargs_from_context(), **where}
-                return cls(_Client(timeout=timeout_s, **where), address=where.get("base_url", ""))
+                address = str(where.get("base_url", ""))
+                _probe(address)
+                return cls(_Client(timeout=timeout_s, **where), address=address)
             except (docker.errors.DockerException, ValueError) as error:
                 if isinstance(error, requests.RequestException):
                     raise
@@ -135,12 +138,15 @@ class Engine:
 
     def has_image(self, reference: str) -> bool:
         """Tell whether the engine holds an image."""
+        return bool(self.image_id(reference))
+
+    def image_id(self, reference: str) -> str:
+        """Look up the id of an image, empty where the engine does not hold it."""
         with _translated(f"cannot inspect `{reference}`"):
             try:
-                self._inspect(reference)
+                return str(self._inspect(reference)["Id"])
             except docker.errors.ImageNotFound:
-                return False
-            return True
+                return ""
 
     def inspect_image(self, reference: str) -> ImageDetails:
         """Read what the engine knows of an image, by its id or any reference."""
@@ -336,6 +342,13 @@ class Container:
             return demultiplex(b"".join(iter(lambda: stream.recv(RECEIVE_BYTES), b"")))
         finally:
             stream.close()
+
+
+def _probe(address: str) -> None:
+    """Raise OSError where nothing listens on a unix socket: docker-py would leave its own socket open then."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect("/" + address.removeprefix("unix://").lstrip("/"))
 
 
 @contextmanager

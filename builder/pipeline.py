@@ -1,38 +1,20 @@
 """Own the order of a run: plan, then build, smoke-test and tag each image; one image's failure stops no other."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-from builder import buildkit, context, git, lock, manifest, network, plan, render, smoke
+from builder import buildkit, context, git, lock, manifest, network, render, smoke
+from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
 from builder.console import Console, size
 from builder.context import Context
 from builder.engine import Engine, ImageDetails
 from builder.errors import BuildImageError
 from builder.lock import HubAccess
-from builder.plan import ImagePlan
-
-NetworkMode = Literal["default", "host", "none"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What a run was asked for."""
-
-    models: Path
-    version: str
-    environment: Mapping[str, str]
-    images: tuple[str, ...] = ()
-    jobs: int = 1
-    ca_bundle: Path | None = None
-    build_network: NetworkMode = "default"
-    no_cache: bool = False
-    build_only: bool = False
+from builder.plan import ImagePlan, Plan
+from builder.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,17 +30,21 @@ class ImageResult:
     error: BuildImageError | None = None
 
 
-def make_plans(settings: Settings) -> tuple[ImagePlan, ...]:
+def make_plan(settings: Settings) -> Plan:
     """Read the manifest and decide everything about its images that can be decided before a build."""
     read = manifest.load(settings.models, environment=settings.environment)
-    chosen = plan.choose(read, settings.images)
-    directory = settings.models.resolve().parent
+    chosen = planning.choose(read, settings.images)
     names = [name for image in chosen.values() for name in image.models]
     hub_access = HubAccess(token=network.hub_token(settings.environment) or None, ca_bundle=settings.ca_bundle)
-    cache = cache_directory(settings.environment)
-    locked = lock.resolve(read, names, directory=directory, cache_directory=cache, hub_access=hub_access)
-    checkout = git.read(directory) if plan.needs_git(chosen) else None
-    return plan.make(read, chosen, lock=locked, git=checkout)
+    locked = lock.resolve(
+        read,
+        names,
+        directory=settings.directory,
+        cache_directory=settings.cache_directory,
+        hub_access=hub_access,
+    )
+    checkout = git.read(settings.directory) if planning.needs_git(chosen) else None
+    return planning.make(read, chosen, lock=locked, git=checkout)
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:
@@ -67,7 +53,7 @@ def make_context(image: ImagePlan, *, version: str) -> Context:
 
 
 def run(
-    plans: Sequence[ImagePlan], settings: Settings, *, secrets: Mapping[str, bytes], engine: Engine, console: Console
+    plan: Plan, settings: Settings, *, secrets: Mapping[str, bytes], engine: Engine, console: Console
 ) -> tuple[ImageResult, ...]:
     """Build, test and tag every image; a failure is in its image's result.
 
@@ -76,7 +62,7 @@ def run(
     cancellation = Cancellation()
     run = _Run(settings=settings, engine=engine, console=console, secrets=secrets, cancellation=cancellation)
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
-        futures = [workers.submit(run.image, image) for image in plans]
+        futures = [workers.submit(run.image, image) for image in plan.images]
         try:
             _wait(futures)
         except KeyboardInterrupt:
@@ -161,9 +147,3 @@ class _Run:
         for name in image.references:
             self.engine.tag(image_id, name)
         return image.references
-
-
-def cache_directory(environment: Mapping[str, str]) -> Path:
-    """Return where this program keeps what it can make again (XDG Base Directory specification)."""
-    home = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or os.sep) / ".cache"
-    return Path(home) / "build-image"

@@ -31,6 +31,14 @@ class ImagePlan:
         }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Every image of a run; `is_repeatable` tells that the same manifest will always give the same plan."""
+
+    images: tuple[ImagePlan, ...]
+    is_repeatable: bool
+
+
 def choose(manifest: Manifest, names: Sequence[str]) -> dict[str, Image]:
     """Return the images called `names`, or all where none is named."""
     unknown = [name for name in names if name not in manifest.images]
@@ -45,7 +53,7 @@ def needs_git(images: Mapping[str, Image]) -> bool:
     return any("git" in render.variables(tag) for image in images.values() for tag in image.tags)
 
 
-def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> tuple[ImagePlan, ...]:
+def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> Plan:
     """Plan `images`; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
     owners: dict[str, str] = {}
@@ -63,7 +71,12 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Gi
         problems += _claim(owners, plans[-1])
     if problems:
         raise ProblemsError(problems)
-    return tuple(plans)
+    return Plan(images=tuple(plans), is_repeatable=not needs_git(images) and _is_pinned(manifest, lock))
+
+
+def _is_pinned(manifest: Manifest, lock: Lock) -> bool:
+    """Tell whether every model is a folder or a commit; a branch or a tag of the Hub may move."""
+    return all(model.folder or manifest.models[name].revision == model.revision for name, model in lock.models.items())
 
 
 def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:

@@ -1,13 +1,17 @@
 """Own ONNX Runtime: one graph, fed by the names and types that it asks for; what its output means is not known."""
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from runtime.batch import Batch
 from runtime.errors import InferenceError, ModelError
+
+# the published wheels write a device id and report to their maker from 1.29 on, unless this is set before the import
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 _FEEDS = ("input_ids", "attention_mask", "token_type_ids")
 _DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}

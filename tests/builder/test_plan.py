@@ -19,7 +19,7 @@ def read(images: str) -> Manifest:
 
 def make(images: str, git: Git | None = CHECKOUT) -> tuple[plan.ImagePlan, ...]:
     manifest_ = read(images)
-    return plan.make(manifest_, manifest_.images, lock=LOCK, git=git)
+    return plan.make(manifest_, manifest_.images, lock=LOCK, git=git).images
 
 
 def problems(images: str, git: Git | None = CHECKOUT) -> list[str]:

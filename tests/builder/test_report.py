@@ -30,7 +30,7 @@ FAILED = ImageResult(
 
 
 def test_the_table_has_a_line_for_each_name_and_each_failure() -> None:
-    assert report.table([PASSED, FAILED]).splitlines() == [
+    assert report.table(report.make([PASSED, FAILED])).splitlines() == [
         "image  tag                  size    digest               time   result",
         "good   example/good:1       405 MB  sha256:111111111111  4.2 s  tagged",
         "good   example/good:latest  405 MB  sha256:111111111111  4.2 s  tagged",
@@ -39,7 +39,7 @@ def test_the_table_has_a_line_for_each_name_and_each_failure() -> None:
 
 
 def test_the_document_has_everything_a_pipeline_asks_for() -> None:
-    read = json.loads(report.document([PASSED, FAILED]))
+    read = json.loads(report.text(report.make([PASSED, FAILED])))
     assert read["version"] == 1
     assert read["images"][0] == {
         "name": "good",
@@ -54,6 +54,7 @@ def test_the_document_has_everything_a_pipeline_asks_for() -> None:
         "checks": [{"name": "starts", "detail": "ready after 0.9 s", "duration_s": 0.912}],
         "build_s": 3.0,
         "duration_s": 4.25,
+        "exit_code": 0,
         "error": None,
     }
     assert read["images"][1]["result"] == "failed"
@@ -62,7 +63,7 @@ def test_the_document_has_everything_a_pipeline_asks_for() -> None:
 
 def test_an_image_that_was_only_built_says_so() -> None:
     built = ImageResult(plan=data.image(data.fetched(), name="i"), details=DETAILS)
-    assert report.table([built]).splitlines()[1].endswith("built")
+    assert report.table(report.make([built])).splitlines()[1].endswith("built")
 
 
 def test_a_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:

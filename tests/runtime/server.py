@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-# what a server says once it listens and once its models are loaded, in whichever order
-_READY = ("Uvicorn running on", "ready after")
+_READY = "ready after"
+_START_LIMIT_S = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,10 +110,15 @@ def running_server(bundle: Path, **settings: str) -> Iterator[Server]:
 
 
 def _wait_until_ready(server: Server) -> None:
-    missing = set(_READY)
     assert server.process.stderr is not None
-    while missing:
-        line = server.process.stderr.readline()
-        assert line, f"the server ended: {server.log}"
-        server.log.append(line)
-        missing -= {sign for sign in missing if sign in line}
+    # a server that hangs is killed, and then its log ends
+    watchdog = threading.Timer(_START_LIMIT_S, server.process.kill)
+    watchdog.start()
+    try:
+        for line in server.process.stderr:
+            server.log.append(line)
+            if _READY in line:
+                return
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"the server ended: {server.log}")

@@ -79,5 +79,6 @@ def test_a_port_that_is_taken_ends_the_process(folders: Folders) -> None:
         ended = run_command(bundle=str(folders.bundle), hostname="127.0.0.1", http_port=port, log_level="error")
     assert (ended.returncode, ended.stderr) == (
         1,
-        f"error: cannot listen on `127.0.0.1:{port}`: Address already in use (while attempting to bind on address)\n",
+        f"error: cannot listen on `127.0.0.1:{port}`: "
+        f"Address already in use (while attempting to bind on address ('127.0.0.1', {port}))\n",
     )

@@ -69,6 +69,13 @@ def test_a_self_test_reports_every_model(folders: Folders) -> None:
     ]
 
 
+def test_nothing_is_written(folders: Folders, tmp_path: Path) -> None:
+    variables = {**environment(bundle=str(folders.bundle)), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "runtime", "selftest"]
+    subprocess.run(command, env=variables, cwd=tmp_path, stdout=subprocess.DEVNULL, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_self_test_that_fails_ends_with_1_and_still_reports(folders: Folders, tmp_path: Path) -> None:
     bundle = tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder, dimensions=[768]))
     tested = run_command("selftest", bundle=str(bundle))

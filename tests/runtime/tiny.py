@@ -59,7 +59,8 @@ def ids_of(text: str) -> list[int]:
 def states(ids: Sequence[int]) -> Arrays:
     """Compute the tiny embedder's states of one text alone: [sequence, hidden]."""
     inputs = WORD_EMBEDDINGS.astype(np.float64)[list(ids)] + SEGMENT_EMBEDDINGS.astype(np.float64)[0]
-    return np.tanh(inputs + inputs.mean(axis=0) / 2)
+    mixed: Arrays = np.tanh(inputs + inputs.mean(axis=0) / 2)
+    return mixed
 
 
 def embedding(text: str, *, dimensions: int = HIDDEN) -> Arrays:
@@ -90,7 +91,10 @@ def write_embedder(folder: Path, *, integers: int = TensorProto.INT64) -> None:
         helper.make_node("Tanh", ["mixed"], ["last_hidden_state"]),
         *_weighted_mean("last_hidden_state", weights="weights", output="sentence_embedding", keep_axis=False),
     ]
-    outputs = {"last_hidden_state": ["batch", "sequence", HIDDEN], "sentence_embedding": ["batch", HIDDEN]}
+    outputs: dict[str, list[str | int]] = {
+        "last_hidden_state": ["batch", "sequence", HIDDEN],
+        "sentence_embedding": ["batch", HIDDEN],
+    }
     write_graph(folder / "onnx" / "model.onnx", nodes=nodes, outputs=outputs, integers=integers)
     write_tokenizer(folder)
 
@@ -126,7 +130,7 @@ def write_graph(
     integers: int = TensorProto.INT64,
 ) -> None:
     """Write a graph over the shared weights."""
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "words": WORD_EMBEDDINGS,
         "segments": SEGMENT_EMBEDDINGS,
         "half": np.array(0.5, dtype=np.float32),

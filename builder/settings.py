@@ -1,0 +1,34 @@
+"""Own what a run was asked for, as one value; it reads nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+NetworkMode = Literal["default", "host", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a run was asked for: flags and environment."""
+
+    models: Path
+    version: str
+    environment: Mapping[str, str]
+    images: tuple[str, ...] = ()
+    jobs: int = 1
+    ca_bundle: Path | None = None
+    build_network: NetworkMode = "default"
+    no_cache: bool = False
+    build_only: bool = False
+
+    @property
+    def directory(self) -> Path:
+        """The folder of the manifest, which its paths are relative to."""
+        return self.models.resolve().parent
+
+    @property
+    def cache_directory(self) -> Path:
+        """Where this program keeps what it can make again (XDG Base Directory specification)."""
+        home = self.environment.get("XDG_CACHE_HOME") or Path(self.environment.get("HOME") or "/") / ".cache"
+        return Path(home) / "build-image"

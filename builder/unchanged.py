@@ -1,0 +1,110 @@
+"""Own the memory of finished runs, which tells that a run would change nothing; it builds nothing.
+
+A run is remembered by what its images are made of: the manifest and the variables that it names, the files of its
+local models (by size and time), this program's own files, and the base images' ids. A run whose outcome depends on
+more than that is not remembered: a model at a movable revision, or a tag that git gives.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from builder.settings import Settings
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
+_PACKAGES = ("builder", "builder.templates", "runtime")
+
+
+class ImageStore(Protocol):
+    """What can say which image a reference or an id stands for: an Engine."""
+
+    def image_id(self, reference: str, /) -> str:
+        """Return the image's id, empty where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """A finished run: what it was made of, the ids of its base images, and its report."""
+
+    fingerprint: str
+    folders: tuple[str, ...]
+    bases: Mapping[str, str]
+    report: dict[str, Any]
+
+
+def recall(settings: Settings) -> Memory | None:
+    """Return the memory of the last run with these settings, None where anything that it was made of has changed."""
+    try:
+        content = json.loads(_path(settings).read_text(encoding="utf-8"))
+        memory = Memory(**{**content, "folders": tuple(content["folders"])})
+        if memory.fingerprint == _fingerprint(settings, memory.folders):
+            return memory
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a memory that can't be read is none
+    return None
+
+
+def report(memory: Memory, engine: ImageStore) -> dict[str, Any] | None:
+    """Return the report of the run that `memory` spares, None where the engine no longer has what it made."""
+    images = memory.report["images"]
+    expected = {name: image["id"] for image in images for name in image["references"] or [image["id"]]}
+    if any(engine.image_id(name) != wanted for name, wanted in {**expected, **memory.bases}.items()):
+        return None
+    unchanged = [{**image, "result": "unchanged", "build_s": 0.0, "duration_s": 0.0} for image in images]
+    return {**memory.report, "images": unchanged}
+
+
+def remember(settings: Settings, *, folders: Iterable[Path], bases: Mapping[str, str], report: dict[str, Any]) -> None:
+    """Keep a finished run; `folders` are those of its local models, `bases` the base images by reference."""
+    places = tuple(sorted(map(str, folders)))
+    content = {
+        "fingerprint": _fingerprint(settings, places),
+        "folders": places,
+        "bases": dict(bases),
+        "report": report,
+    }
+    path = _path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(path)
+
+
+def _path(settings: Settings) -> Path:
+    asked = [str(settings.models.resolve()), sorted(settings.images), settings.build_only]
+    return settings.cache_directory / "runs" / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}.json"
+
+
+def _fingerprint(settings: Settings, folders: Iterable[str]) -> str:
+    """Digest everything that decides the outcome; raises OSError where a file of it is gone."""
+    manifest = settings.models.read_bytes()
+    names = sorted(set(_VARIABLE.findall(manifest.decode(errors="replace"))))
+    digest = hashlib.sha256(manifest)
+    digest.update(json.dumps([settings.version, [settings.environment.get(name) for name in names]]).encode())
+    for folder in [*_own_folders(), *folders]:
+        for state in _states(folder):
+            digest.update(repr(state).encode())
+    return digest.hexdigest()
+
+
+def _own_folders() -> Iterator[str]:
+    for package in _PACKAGES:
+        spec = find_spec(package)
+        yield from (spec.submodule_search_locations or []) if spec else []
+
+
+def _states(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Yield path, size and time of every file below `folder`, links followed; compiled modules do not count."""
+    for entry in sorted(os.scandir(folder), key=lambda found: found.name):
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _states(entry.path)
+        else:
+            found = entry.stat()
+            yield entry.path, found.st_size, found.st_mtime_ns
