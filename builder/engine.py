@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ import urllib3
 
 from builder.container import ContainerOptions, ContainerState, ExecResult
 from builder.errors import FailedError, InputError, UnreachableError
-from builder.stream import RECEIVE_BYTES, ByteStream, PlainStream, TlsStream, demultiplex, upgrade
+from builder.stream import RECEIVE_BYTES, ByteStream, PlainStream, TlsStream, check_unix_socket, demultiplex, upgrade
 
 __all__ = [
     "Container",
@@ -92,7 +91,7 @@ class Engine:
                 if "base_url" not in where:
                     where = {**docker.context.ContextAPI.kwargs_from_context(), **where}
                 address = str(where.get("base_url", ""))
-                _probe(address)
+                check_unix_socket(address)
                 return cls(_Client(timeout=timeout_s, **where), address=address)
             except (docker.errors.DockerException, ValueError) as error:
                 if isinstance(error, requests.RequestException):
@@ -342,13 +341,6 @@ class Container:
             return demultiplex(b"".join(iter(lambda: stream.recv(RECEIVE_BYTES), b"")))
         finally:
             stream.close()
-
-
-def _probe(address: str) -> None:
-    """Raise OSError where nothing listens on a unix socket: docker-py would leave its own socket open then."""
-    if address.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect("/" + address.removeprefix("unix://").lstrip("/"))
 
 
 @contextmanager

@@ -115,6 +115,13 @@ class _Resumed:
         return self._stream.recv(size)
 
 
+def check_unix_socket(address: str) -> None:
+    """Raise OSError where `address` is a unix socket that nobody serves: docker-py would leave its own socket open."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect("/" + address.removeprefix("unix://").lstrip("/"))
+
+
 def upgrade(
     stream: ByteStream, path: str, *, protocol: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
 ) -> ByteStream:

@@ -6,14 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """One text, or one pair of texts, as a graph reads it: special tokens included, padding not."""
-
-    ids: tuple[int, ...]
-    type_ids: tuple[int, ...]
-    truncated: bool
+from runtime.tokenizer import Entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

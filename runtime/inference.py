@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.batch import Batch, Entry, pack, pad
+from runtime.batch import Batch, pack, pad
 from runtime.bundle import Model
 from runtime.errors import EmptyError, InferenceError, InvalidError, ModelError
 from runtime.pooling import cut, pool, unit
 from runtime.scoring import activate, rank
 from runtime.session import Session
-from runtime.tokenizer import Tokenizer
+from runtime.tokenizer import Entry, Tokenizer
 
 _WARM_UP = "a"
 

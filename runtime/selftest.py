@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from runtime.bundle import Model, read_bundle
 from runtime.errors import InferenceError, ModelError
 from runtime.inference import Embedder, Reranker, load
@@ -130,7 +128,8 @@ def _width(embedder: Embedder, dimensions: int) -> Outcome:
 
 
 def _unit_norm(embedder: Embedder, dimensions: int) -> Outcome:
-    norm = float(np.linalg.norm(embedder.embed([TEXT], dimensions=dimensions).vectors))
+    (vector,) = embedder.embed([TEXT], dimensions=dimensions).vectors
+    norm = float(vector @ vector) ** 0.5
     return abs(norm - 1) <= _NORM_TOLERANCE, f"norm {norm:.6f}"
 
 
@@ -149,8 +148,8 @@ def _paraphrase(embedder: Embedder) -> Outcome:
 
 def _embedder_batch(embedder: Embedder) -> Outcome:
     together = unit(embedder.embed(_COMPANY).vectors)
-    alone = unit(np.concatenate([embedder.embed([text]).vectors for text in _COMPANY]))
-    least = float((together * alone).sum(axis=1).min())
+    alone = [unit(embedder.embed([text]).vectors)[0] for text in _COMPANY]
+    least = min(float(row @ single) for row, single in zip(together, alone, strict=True))
     return least > _LEAST_COSINE, f"least cosine {least:.6f}"
 
 

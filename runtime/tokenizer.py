@@ -15,10 +15,18 @@ from typing import Literal
 from tokenizers import Encoding
 from tokenizers import Tokenizer as _Tokenizer
 
-from runtime.batch import Entry
 from runtime.errors import ModelError
 
 _SAMPLE = "a"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One text, or one pair of texts, as a graph reads it: special tokens included, padding not."""
+
+    ids: tuple[int, ...]
+    type_ids: tuple[int, ...]
+    truncated: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,11 @@ def request(**secrets: bytes) -> BuildRequest:
     return BuildRequest(context=assemble({"Dockerfile": b"FROM scratch"}), shared_key="test", secrets=secrets)
 
 
+def fail_after(cancellation: Cancellation) -> None:
+    cancellation.cancel()
+    raise FailedError("killed")
+
+
 def test_a_secret_over_the_limit_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(InputError) as caught:
         build(NO_ENGINE, request(ca=bytes(SECRET_LIMIT_BYTES + 1)), on_event=print)
@@ -52,8 +57,7 @@ def test_nothing_starts_after_a_cancellation() -> None:
 def test_a_failure_caused_by_a_cancellation_is_an_interrupt() -> None:
     cancellation = Cancellation()
     with pytest.raises(KeyboardInterrupt), cancellation.calling(lambda: None):
-        cancellation.cancel()
-        raise FailedError("killed")
+        fail_after(cancellation)
 
 
 def test_a_failure_without_a_cancellation_stays_itself() -> None:

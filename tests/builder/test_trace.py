@@ -96,8 +96,10 @@ def test_lines_in_pieces_are_joined_per_step() -> None:
 def test_a_last_line_without_an_end_comes_before_the_steps_end() -> None:
     decoder = TraceDecoder()
     decoder.decode(log("a", b"last"))
-    line, step = decoder.decode(vertex("a", completed=True))
-    assert (line, step.step) == (LogEvent(step="a", line="last"), "a")
+    assert decoder.decode(vertex("a", completed=True)) == [
+        LogEvent(step="a", line="last"),
+        StepEvent(step="a", name="[a] RUN true", started_s=10.0, completed_s=12.5),
+    ]
 
 
 def test_of_a_progress_bar_the_last_state_is_kept() -> None:

@@ -1,5 +1,3 @@
-import base64
-import json
 import os
 import tarfile
 import threading
@@ -8,15 +6,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from builder.buildkit import BuildRequest, Cancellation, build
 from builder.context import assemble
-from builder.engine import ContainerOptions, Credentials, Engine, ExecResult
-from builder.errors import BuildFailedError, FailedError, InputError, UnreachableError
+from builder.engine import Engine
+from builder.errors import BuildFailedError, UnreachableError
 from builder.trace import Event, LogEvent, TransferEvent
 from tests.engine import tls
 from tests.engine.conftest import PrivateEngine
@@ -234,7 +231,8 @@ def test_two_builds_at_once_each_get_their_own_secret_and_context(engine: Engine
 
 
 def test_builds_at_once_run_a_stage_that_they_share_only_once(engine: Engine) -> None:
-    run = f"RUN --mount=type=bind,source=model,target=/in {unique()} mkdir /out; cat /proc/sys/kernel/random/uuid > /out/id"
+    bind = "--mount=type=bind,source=model,target=/in"
+    run = f"RUN {bind} {unique()} mkdir /out; cat /proc/sys/kernel/random/uuid > /out/id"
     weights = os.urandom(1000)
 
     def one(name: str) -> str:
@@ -268,8 +266,10 @@ def test_a_build_passes_over_tcp_with_tls(engine: Engine, monkeypatch: pytest.Mo
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     weights = os.urandom(3_000_000)
-    run = f"RUN --mount=type=secret,id=token {unique()} cat /run/secrets/token\nFROM scratch\nCOPY weights /\nCOPY --from=0 /etc/hostname /"
-    asked = request(f"{BASE}{run}\n", {"weights": weights}, shared_key=uuid4().hex, secrets={"token": b"over TLS"})
+    first = f"RUN --mount=type=secret,id=token {unique()} cat /run/secrets/token\n"
+    second = "FROM scratch\nCOPY weights /\nCOPY --from=0 /etc/hostname /\n"
+    secrets, key = {"token": b"over TLS"}, uuid4().hex
+    asked = request(BASE + first + second, {"weights": weights}, shared_key=key, secrets=secrets)
     events: list[Event] = []
     with tls.served(engine.address.removeprefix("unix://"), certificates=tmp_path) as address:
         monkeypatch.setenv("DOCKER_HOST", address)

@@ -53,9 +53,9 @@ def test_a_command_in_a_container_reads_its_input(engine: Engine) -> None:
 
 
 def test_a_command_that_says_nothing_is_given_up(engine: Engine) -> None:
-    with engine.run_container(SLEEPING) as container:
-        with pytest.raises(FailedError, match=r"`sleep 59` said nothing for 0\.1 s"):
-            container.exec(["sleep", "59"], timeout_s=0.1)
+    silence = pytest.raises(FailedError, match=r"`sleep 59` said nothing for 0\.1 s")
+    with engine.run_container(SLEEPING) as container, silence:
+        container.exec(["sleep", "59"], timeout_s=0.1)
 
 
 def test_what_a_container_writes_is_told(engine: Engine) -> None:

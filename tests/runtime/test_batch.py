@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from runtime.batch import Entry, pack, pad
+from runtime.batch import pack, pad
+from runtime.tokenizer import Entry
 
 LENGTHS = [3, 9, 1, 4, 4, 20, 2, 7, 1, 1]
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from runtime.batch import Batch, Entry, pad
+from runtime.batch import Batch, pad
 from runtime.errors import InferenceError, ModelError
 from runtime.session import Session
+from runtime.tokenizer import Entry
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
 

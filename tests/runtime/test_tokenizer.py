@@ -5,9 +5,8 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers, processors
 
-from runtime.batch import Entry
 from runtime.errors import ModelError
-from runtime.tokenizer import Tokenizer, longest_first
+from runtime.tokenizer import Entry, Tokenizer, longest_first
 from tests.runtime import tiny
 
 WORDS = " ".join(itertools.islice(itertools.cycle(tiny.WORDS), 40))
