@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from builder import layout
 from builder.lock import LockedModel
 
 VERSION = 1
-CACHE = "/opt/hf-cache"
+CACHE = "/opt/hf-cache"  # HF_HOME of the image
 
 
 def document(models: Sequence[LockedModel]) -> bytes:
@@ -23,7 +24,7 @@ def _entry(model: LockedModel) -> dict[str, Any]:
         "task": recipe.task,
         "source": model.source,
         "revision": model.revision,
-        "path": f"{CACHE}/hub/models--{model.source.replace('/', '--')}/snapshots/{model.revision}",
+        "path": f"{CACHE}/{layout.snapshot_directory(model.source, model.revision)}",
         "graph": recipe.graph,
         "output": recipe.output,
         "pooling": recipe.pooling,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BACKLOG = 2048  # connections that may wait to be accepted
 
 USAGE = """\
-usage: python -m runtime                            serve
+usage: python -m runtime                             serve
        python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
        python -m runtime selftest                    check every model in this process
        python -m runtime info                        print the bundle, versions and threads

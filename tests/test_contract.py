@@ -1,0 +1,93 @@
+"""What the builder writes and what the runtime reads are one thing, though neither imports the other."""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from builder import bundle, context, layout, render
+from runtime import bundle as read
+from runtime.settings import Settings, variable
+from tests.builder import data
+
+MODELS = (data.local(Path("/models/a")), data.fetched())
+IMAGE = data.image(*MODELS)
+DOCKERFILE = render.dockerfile(IMAGE, version="1")
+
+
+def variables(prefix: str) -> dict[str, str]:
+    found = dict(re.findall(r'^ENV (\w+)="(.*)"$', DOCKERFILE, re.MULTILINE))
+    return {name: value for name, value in found.items() if name.startswith(prefix)}
+
+
+def test_every_runtime_variable_of_a_dockerfile_is_a_setting() -> None:
+    assert set(variables("RUNTIME_")) <= {variable(field) for field in Settings._fields}
+
+
+def test_the_bundle_is_baked_where_the_runtime_looks_for_it() -> None:
+    path = variables("RUNTIME_")["RUNTIME_BUNDLE"]
+    assert path == str(Settings().bundle)
+    assert f"app{path}" in {entry.path for entry in context.of_image(IMAGE, dockerfile=DOCKERFILE).entries}
+
+
+def test_the_server_is_baked_where_python_looks_for_it() -> None:
+    entries = {entry.path for entry in context.of_image(IMAGE, dockerfile=DOCKERFILE).entries}
+    assert f"app{variables('PYTHONPATH')['PYTHONPATH']}/runtime/__main__.py" in entries
+
+
+def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
+    decoded = msgspec.json.decode(bundle.document(MODELS), type=read.Bundle)
+    assert [msgspec.to_builtins(model) for model in decoded.models] == [
+        {
+            "name": "embedder",
+            "task": "embedding",
+            "source": "local/embedder",
+            "revision": "a" * 40,
+            "path": f"/opt/hf-cache/hub/models--local--embedder/snapshots/{'a' * 40}",
+            "graph": "onnx/model.onnx",
+            "output": "last_hidden_state",
+            "pooling": "mean",
+            "normalize": True,
+            "dimensions": (384, 128),
+            "prompts": {"query": "query: "},
+            "default_prompt": None,
+            "max_length": 256,
+            "pad_token_id": 0,
+            "activation": None,
+        },
+        {
+            "name": "reranker",
+            "task": "reranker",
+            "source": "example/reranker",
+            "revision": data.COMMIT,
+            "path": f"/opt/hf-cache/hub/models--example--reranker/snapshots/{data.COMMIT}",
+            "graph": "onnx/model.onnx",
+            "output": "logits",
+            "pooling": None,
+            "normalize": False,
+            "dimensions": (),
+            "prompts": {},
+            "default_prompt": None,
+            "max_length": 1024,
+            "pad_token_id": 1,
+            "activation": "sigmoid",
+        },
+    ]
+
+
+def test_a_model_s_path_is_its_snapshot_in_the_cache_that_hf_home_names() -> None:
+    home = variables("HF_HOME")["HF_HOME"]
+    for model in MODELS:
+        (decoded,) = msgspec.json.decode(bundle.document([model]), type=read.Bundle).models
+        assert decoded.path == f"{home}/{layout.snapshot_directory(model.source, model.revision)}"
+
+
+def test_the_stage_s_script_writes_to_the_same_cache() -> None:
+    script = (Path(__file__).parent.parent / "templates/stages/bake-model.sh").read_text()
+    assert f"cache=/out{variables('HF_HOME')['HF_HOME']}\n" in script
+
+
+def test_the_port_and_the_commands_of_the_image_are_the_runtime_s() -> None:
+    assert f"EXPOSE {Settings().http_port}\n" in DOCKERFILE
+    assert 'CMD ["python3", "-m", "runtime", "probe"]' in DOCKERFILE
+    assert 'ENTRYPOINT ["python3", "-m", "runtime"]' in DOCKERFILE
