@@ -2,22 +2,24 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder import layout
-from builder.lock import LockedModel
+
+if TYPE_CHECKING:
+    from builder.lock import LockedModel
 
 VERSION = 1
 CACHE = "/opt/hf-cache"  # HF_HOME of the image
 
 
-def document(models: Sequence[LockedModel]) -> bytes:
+def document(models: "Sequence[LockedModel]") -> bytes:
     """Return the text of `bundle.json` for `models`."""
     content = {"version": VERSION, "models": [_entry(model) for model in models]}
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _entry(model: LockedModel) -> dict[str, Any]:
+def _entry(model: "LockedModel") -> dict[str, Any]:
     recipe = model.recipe
     return {
         "name": model.name,

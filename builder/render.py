@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_ALLOW_REMOTE_MODELS": "false",
+    "ORT_DISABLE_TELEMETRY": "1",
     "RUNTIME_BUNDLE": "/opt/bundle/bundle.json",
 }
 

@@ -1,7 +1,7 @@
 """Own texts and pairs to entries: special tokens, segment ids and truncation; it knows nothing of prompts or padding.
 
 The library's own truncation is not used. It also encodes every part that it cuts off, and for a pair every combination
-of parts: a query and a document of 20,000 words each take it 53 seconds. So texts are encoded bare, and the special
+of parts: a query and a document of 10,000 words each take it 53 seconds. So texts are encoded bare, and the special
 tokens are laid around them here as the library lays them around a sample. That also encodes a query once for all of
 its documents.
 """
