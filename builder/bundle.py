@@ -1,12 +1,13 @@
 """Own `bundle.json`: the decisions about an image's models as the runtime reads them; it decides nothing."""
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from builder import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.lock import LockedModel
 
 VERSION = 1

@@ -70,7 +70,7 @@ class _Graph:
         operator: str,
         *inputs: str,
         output: str = "",
-        **attributes: Any,  # noqa: ANN401 - an operator's attributes are numbers, lists or texts, as onnx declares them
+        **attributes: Any,
     ) -> str:
         name = output or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))

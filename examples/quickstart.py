@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import docker
 from docker.models.containers import Container
@@ -46,10 +46,12 @@ def wait_until_ready(container: Container) -> None:
 
 def ask(container: Container, path: str, body: dict[str, Any]) -> Any:
     """Post `body` to the server from inside: without a network there is no other way in."""
-    answer = container.exec_run(["python3", "-m", "runtime", "probe", path, "--json", json.dumps(body)])
+    command = ["python3", "-m", "runtime", "probe", path, "--json", json.dumps(body)]
+    answer = container.exec_run(command)
+    text = cast("bytes", answer.output).decode()  # it is neither streamed nor split
     if answer.exit_code != 0:
-        sys.exit(f"error: {path}: {answer.output.decode()}")
-    return json.loads(answer.output)
+        sys.exit(f"error: {path}: {text}")
+    return json.loads(text)
 
 
 def search(container: Container) -> list[tuple[float, str]]:

@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from builder.engine import Engine
+from tests.support import lookalikes
 
 START_TIMEOUT_S = 30
 
@@ -64,3 +67,28 @@ def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
         finally:
             process.terminate()
             process.wait(START_TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest's two tiny local models."""
+    directory = tmp_path_factory.mktemp("models")
+    lookalikes.write_embedding_model(directory / "embedder")
+    lookalikes.write_reranker(directory / "reranker")
+    return directory
+
+
+@pytest.fixture
+def name(engine: Engine) -> Iterator[str]:
+    """A name for an image, which is removed with all its tags afterwards."""
+    repository = f"build-image-test-{uuid4().hex[:12]}"
+    yield repository
+    engine.remove_image(f"{repository}:latest")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the memory of these runs out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

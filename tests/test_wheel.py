@@ -1,0 +1,63 @@
+"""The wheel is what people install, so it is the wheel that is tried."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import lookalikes
+
+ROOT = Path(__file__).parent.parent
+MANIFEST = "version: 1\nmodels: {m: {task: reranker, path: model}}\nimages: {i: {models: [m]}}\n"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in ("builder", "templates", "runtime"):  # a copy, because setuptools leaves a `build` folder behind
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", folder, source], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_has_the_templates_the_server_and_their_locks(installed: Path) -> None:
+    held = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
+    expected = {"builder/templates/Dockerfile.jinja", "runtime/__main__.py", "runtime/requirements.txt"}
+    expected |= {
+        f"builder/templates/stages/{path.name}" for path in (ROOT / "templates/stages").iterdir() if path.is_file()
+    }
+    assert expected - held == set()
+
+
+def test_the_wheel_holds_no_tests(installed: Path) -> None:
+    assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"builder", "runtime"}
+
+
+def test_the_wheel_renders_a_context_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    lookalikes.write_reranker(tmp_path / "model")
+    (tmp_path / "models.yaml").write_text(MANIFEST)
+    program = "import sys; from builder import cli; sys.exit(cli.run(sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", program, "render", "--output", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "out/i\n", "")
+    assert (tmp_path / "out/i/app/app/runtime/__main__.py").is_file()
+    assert (tmp_path / "out/i/stages/requirements.txt").read_text() == (ROOT / "runtime/requirements.txt").read_text()
