@@ -30,6 +30,7 @@ HINTS = (
     ("no space left on device", "free space on the engine's disk: `docker builder prune`"),
     ("Temporary failure resolving", "the build has no name resolution: try `--build-network host`"),
     ("Temporary failure in name resolution", "the build has no name resolution: try `--build-network host`"),
+    ("401 Unauthorized", "log in to the registry of the base image first: `docker login REGISTRY`"),
     ("failed to resolve source metadata", "make the base image available: `docker pull` it, or choose another `base`"),
 )
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import docker
 import pytest
 
-from builder.engine import Engine
+from builder.engine import ContainerOptions, Engine
 from tests.engine.command import COMMAND, ROOT, build_image, manifest
 from tests.engine.conftest import PrivateEngine
 from tests.support import lookalikes
@@ -29,15 +29,24 @@ WRONG = {"output": "last_hidden_state", "pooling": "cls", "normalize": True}
 TOKEN = f"hf_{uuid4().hex}"
 
 
-def saved_files(engine: Engine, image: str) -> Iterator[tuple[str, bytes]]:
-    """Yield every file of every layer of an image, and the image's own configuration and history."""
+def held_files(engine: Engine, image: str) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of every layer of an image, and the texts that describe the image."""
     with engine.saved_image(image) as stream, tarfile.open(fileobj=stream, mode="r|") as outer:
         for member in outer:
             content = outer.extractfile(member)
-            if content is None:
-                continue
-            data = content.read()
-            yield member.name, data
+            if content is not None:
+                yield from _unpacked(member.name, content.read())
+
+
+def _unpacked(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a layer, whatever its compression; what is no layer stands for itself."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as layer:
+            for member in layer:
+                content = layer.extractfile(member) if member.isfile() else None
+                yield member.name, content.read() if content else b""
+    except tarfile.ReadError:
+        yield name, data
 
 
 def test_an_image_is_built_tested_and_tagged(engine: Engine, folder: Path, name: str) -> None:
@@ -205,22 +214,27 @@ def test_the_token_is_nowhere_in_the_image(engine: Engine, default_image: dict[s
     details = engine.inspect_image(default_image["id"])
     told = "\n".join([*engine.image_history(details.id), *details.environment, *map(str, details.labels.items())])
     assert TOKEN not in told
-    holders = [name for name, data in saved_files(engine, details.id) if TOKEN.encode() in data]
-    assert holders == []
+    commit = default_image["models"][0]["revision"]
+    files = [(name, TOKEN.encode() in data, commit.encode() in data) for name, data in held_files(engine, details.id)]
+    assert [name for name, has_token, _ in files if has_token] == []
+    assert "opt/bundle/bundle.json" in [name for name, _, has_commit in files if has_commit]  # what is there is found
 
 
-def test_the_certificates_of_the_network_are_nowhere_in_the_image(
-    engine: Engine, default_image: dict[str, Any]
-) -> None:
-    names: list[str] = []
-    for _, data in saved_files(engine, default_image["id"]):
-        names += layer_names(data)
-    assert [name for name in names if name.startswith(("run/secrets", "stages", "dev/shm"))] == []
+def test_no_secret_mount_left_a_file_in_the_image(engine: Engine, default_image: dict[str, Any]) -> None:
+    names = [name for name, _ in held_files(engine, default_image["id"])]
+    assert [name for name in names if name.startswith(("run/secrets/", "stages/", "dev/shm/"))] == []
+    assert any(name.startswith("opt/hf-cache/hub/") for name in names)
 
 
-def layer_names(data: bytes) -> list[str]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as layer:
-            return [member.name for member in layer if member.isfile()]
-    except tarfile.ReadError:
-        return []  # not a layer
+def test_the_cache_in_the_image_has_the_contract_s_layout(engine: Engine, default_image: dict[str, Any]) -> None:
+    script = "cd /opt/hf-cache && find . -printf '%p %y %m %U:%G %l\\n' | sort"
+    with engine.run_container(ContainerOptions(image=default_image["id"])) as container:
+        listed = container.exec(["sh", "-c", script]).stdout.decode().splitlines()
+    revision = default_image["models"][0]["revision"]
+    repository = "./hub/models--onnx-community--embeddinggemma-300m-ONNX"
+    link = f"../../hub/models--onnx-community--embeddinggemma-300m-ONNX/snapshots/{revision}"
+    assert f"{repository}/refs/main f 644 0:0 " in listed
+    assert f"{repository}/trees/{revision}.json f 644 0:0 " in listed
+    assert f"{repository}/snapshots/{revision}/onnx/model.onnx_data f 644 0:0 " in listed
+    assert f"./transformers/onnx-community/embeddinggemma-300m-ONNX l 777 0:0 {link}" in listed
+    assert {line.split()[1] for line in listed if line.startswith("./hub/")} == {"d", "f"}
