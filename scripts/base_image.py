@@ -33,7 +33,7 @@ def main(action: str, reference: str, *rest: str) -> int:
     try:
         client.images.pull(reference)
     except DockerException as error:
-        print(f"ensure-base: {error}", file=sys.stderr)
+        print(f"ensure-base: {getattr(error, 'explanation', None) or error}", file=sys.stderr)
         return 1
     return 0
 
