@@ -114,14 +114,16 @@ def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Pat
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
     console.is_quiet = quiet
+    if report is not None:
+        reports.check_writable(report)
     ca_bundle = ca_bundle or network.ca_bundle_path(os.environ)
     secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
     console.hide(network.sensitive(secrets))
     settings = Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
     made = _spared(settings, console) or _made(settings, secrets, console)
+    console.result(reports.table(made))
     if report is not None:
         reports.write(console.redact(reports.text(made)), report)
-    console.result(reports.table(made))
     failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
     if failed:
         raise SystemExit(max(failed))

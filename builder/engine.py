@@ -3,9 +3,9 @@
 import json
 import shutil
 import ssl
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias, cast
 from uuid import uuid4
@@ -18,7 +18,7 @@ import docker.utils
 import requests
 import urllib3
 
-from builder.container import ContainerOptions, ContainerState, ExecResult
+from builder.api import ContainerOptions, ContainerState, Credentials, ExecResult, ImageDetails
 from builder.errors import FailedError, InputError, UnreachableError
 from builder.stream import RECEIVE_BYTES, ByteStream, PlainStream, TlsStream, check_unix_socket, demultiplex, upgrade
 
@@ -39,28 +39,9 @@ SESSION_SILENCE_S = 60.0
 MINIMUM_API = "1.42"  # of Engine 23.0, the first with a Dockerfile frontend that knows `COPY --link`
 START_HINT = "start Docker, or point DOCKER_HOST or `docker context use` at an engine that runs"
 
+SSH_HINT = "check that `ssh` with the same user and host works without a question, then try again"
+
 Json: TypeAlias = dict[str, Any]  # what the Engine API answers, checked by nobody
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageDetails:
-    """What the engine knows of an image; `digest` is empty until it has been pushed or pulled."""
-
-    id: str
-    size_bytes: int
-    layers: tuple[str, ...]
-    labels: Mapping[str, str]
-    environment: tuple[str, ...]
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credentials:
-    """A login at a registry, empty where there is none; `warning` says why one could not be had."""
-
-    username: str = ""
-    secret: str = ""
-    warning: str | None = None
 
 
 class _Client(docker.APIClient):
@@ -352,6 +333,14 @@ def _translated(action: str) -> Iterator[None]:
         raise FailedError(f"{action}: {error.explanation or 'the engine gives no reason'}") from None
     except (docker.errors.DockerException, urllib3.exceptions.HTTPError, OSError) as error:
         raise UnreachableError(f"{action}: {_reason(error)}", hint=START_HINT) from None
+    except _ssh_errors() as error:
+        raise UnreachableError(f"{action} over ssh: {error}", hint=SSH_HINT) from None
+
+
+def _ssh_errors() -> tuple[type[Exception], ...]:
+    """Return what paramiko raises; docker-py loads it for `ssh://` alone, and it need not be installed."""
+    paramiko: Any = sys.modules.get("paramiko")
+    return (paramiko.SSHException,) if paramiko else ()
 
 
 def _reason(error: BaseException) -> str:

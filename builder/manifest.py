@@ -137,8 +137,10 @@ def load(file: Path, *, environment: Mapping[str, str]) -> Manifest:
     except FileNotFoundError as error:
         hint = "pass the manifest's path: build-image --models models.yaml"
         raise InputError(f"there is no manifest at `{file}`", hint=hint) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`{file}` can't be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"`{file}` can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"`{file}` can't be read: it is not UTF-8 text") from error
     return parse(text, file=file, environment=environment)
 
 

@@ -2,11 +2,11 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.console import size
+from builder.errors import FailedError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,10 +79,20 @@ def text(report: Report) -> str:
     return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a place that no report can be written to, before a long run is done for it; raises InputError."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"no report can be written to `{path}`", hint="choose another --report")
+
+
 def write(content: str, path: Path) -> None:
-    """Write a file so that `path` holds either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-    Path(file.name).chmod(0o644)
-    os.replace(file.name, path)  # noqa: PTH105 - the two paths are of different kinds
+    """Write a file so that `path` holds either the old one or the whole new one; raises FailedError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise FailedError(f"the report `{path}` can't be written: {error.strerror}") from error

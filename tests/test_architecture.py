@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 BUILDER_ORDER = (
     "errors settings wire reference document manifest repository layout hub folder graph limits selection"
     " sentence_transformers recipe lock bundle context git render plan network"
-    " trace stream session container engine filesync buildkit console smoke pipeline report unchanged cli"
+    " trace stream session api engine filesync buildkit console smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle tokenizer batch session pooling scoring inference schemas answers"

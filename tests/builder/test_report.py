@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from builder import report
 from builder.engine import ImageDetails
-from builder.errors import BuildFailedError
+from builder.errors import BuildFailedError, InputError
 from builder.pipeline import ImageResult
 from builder.smoke import Check
 from tests.builder import data
@@ -71,3 +73,14 @@ def test_a_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -
     report.write("old", path)
     report.write("new", path)
     assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("report.json", "new")]
+
+
+def test_a_place_that_can_t_hold_a_report_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "report.json"):
+        with pytest.raises(InputError, match="no report can be written to"):
+            report.check_writable(path)
+
+
+def test_a_place_whose_folders_are_missing_is_fine(tmp_path: Path) -> None:
+    report.check_writable(tmp_path / "a/b/report.json")

@@ -1,10 +1,31 @@
-"""Own what a container is asked to be and found to be, as values; talking to the engine is not its matter."""
+"""Own the values that go to the Engine API and come from it: images, logins, containers; it talks to no engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageDetails:
+    """What the engine knows of an image; `digest` is empty until it has been pushed or pulled."""
+
+    id: str
+    size_bytes: int
+    layers: tuple[str, ...]
+    labels: Mapping[str, str]
+    environment: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """A login at a registry, empty where there is none; `warning` says why one could not be had."""
+
+    username: str = ""
+    secret: str = ""
+    warning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
