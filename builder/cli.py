@@ -70,6 +70,7 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
+    context.default_map = {"render": {name: flags[name] for name in ("models", "images")}}
     if context.invoked_subcommand is None:
         _build(context.obj, **flags)
 
@@ -185,16 +186,15 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each
     except BrokenPipeError:
         return FailedError.exit_code
     except Exception as error:  # the process boundary
-        console.error(_bug(error))
+        console.error(_bug(console.redact("".join(traceback.format_exception(error))), error))
         return InternalError.exit_code
     return 0
 
 
-def _bug(error: Exception) -> InternalError:
+def _bug(trace: str, error: Exception) -> InternalError:
     """Keep what is needed to find a bug of ours, without showing a trace to a person who can't use it."""
     with tempfile.NamedTemporaryFile("w", prefix="build-image-bug-", suffix=".txt", delete=False) as file:
-        file.write(f"build-image {__version__}, Python {sys.version}\n\n")
-        file.write("".join(traceback.format_exception(error)))
+        file.write(f"build-image {__version__}, Python {sys.version}\n\n{trace}")
     message = f"this is a bug of build-image: {type(error).__name__}: {error}"
     return InternalError(message, hint=f"report it with the file {file.name}")
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder import buildkit, context, git, lock, manifest, network, render, smoke
 from builder import plan as planning
@@ -28,6 +28,11 @@ class ImageResult:
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None
+
+    @property
+    def image_id(self) -> str:
+        """The id of the built image, empty before it is built."""
+        return self.details.id if self.details else ""
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -67,9 +72,11 @@ def run(
             _wait(futures)
         except KeyboardInterrupt:
             console.say("interrupted: stopping the builds and removing the containers")
-            cancellation.cancel()
-            workers.shutdown(cancel_futures=True)
             raise
+        finally:  # whether that was an interrupt or a bug, nothing goes on without us
+            if not all(future.done() for future in futures):
+                cancellation.cancel()
+                workers.shutdown(cancel_futures=True)
     return tuple(future.result() for future in futures)
 
 
@@ -91,37 +98,22 @@ class _Run:
     cancellation: Cancellation
 
     def image(self, image: ImagePlan) -> ImageResult:
+        """Take an image through every step; after a failure the result is that of the steps before it."""
         started = time.monotonic()
         self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
+        result = ImageResult(plan=image)
         try:
-            result = self._steps(image, started)
+            for step in (self._build,) if self.settings.build_only else (self._build, self._smoke, self._tag):
+                result = step(result)
         except BuildImageError as error:
             if self.cancellation.requested:
                 raise KeyboardInterrupt from error
             self.console.error(error, image=image.name)
-            return ImageResult(plan=image, duration_s=time.monotonic() - started, error=error)
-        return result
+            result = replace(result, error=error)
+        return replace(result, duration_s=time.monotonic() - started)
 
-    def _steps(self, image: ImagePlan, started: float) -> ImageResult:
-        image_id = self._build(image)
-        built = time.monotonic()
-        details = self.engine.inspect_image(image_id)
-        self.console.say(f"{image.name}: built {image_id} in {built - started:.1f} s, {size(details.size_bytes)}")
-        checks: tuple[smoke.Check, ...] = ()
-        references: tuple[str, ...] = ()
-        if not self.settings.build_only:
-            checks = self._smoke(image, image_id)
-            references = self._tag(image, image_id)
-        return ImageResult(
-            plan=image,
-            references=references,
-            details=details,
-            checks=checks,
-            build_s=built - started,
-            duration_s=time.monotonic() - started,
-        )
-
-    def _build(self, image: ImagePlan) -> str:
+    def _build(self, result: ImageResult) -> ImageResult:
+        started, image = time.monotonic(), result.plan
         request = BuildRequest(
             context=make_context(image, version=self.settings.version),
             shared_key=f"{self.settings.models.resolve()}#{image.name}",
@@ -130,20 +122,23 @@ class _Run:
             secrets=self.secrets,
             no_cache=self.settings.no_cache,
         )
-        return buildkit.build(
+        image_id = buildkit.build(
             self.engine,
             request,
             on_event=lambda event: self.console.event(image.name, event),
             cancellation=self.cancellation,
         )
+        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
+        self.console.say(f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}")
+        return replace(result, details=details, build_s=build_s)
 
-    def _smoke(self, image: ImagePlan, image_id: str) -> tuple[smoke.Check, ...]:
-        result = smoke.run(self.engine, image, image_id=image_id, cancellation=self.cancellation)
-        for check in result.checks:
-            self.console.say(f"{check.duration_s:7.1f}s {image.name}: {check.name}: {check.detail}")
-        return result.checks
+    def _smoke(self, result: ImageResult) -> ImageResult:
+        tested = smoke.run(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
+        for check in tested.checks:
+            self.console.say(f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}")
+        return replace(result, checks=tested.checks)
 
-    def _tag(self, image: ImagePlan, image_id: str) -> tuple[str, ...]:
-        for name in image.references:
-            self.engine.tag(image_id, name)
-        return image.references
+    def _tag(self, result: ImageResult) -> ImageResult:
+        for name in result.plan.references:
+            self.engine.tag(result.image_id, name)
+        return replace(result, references=result.plan.references)

@@ -54,11 +54,11 @@ class _Run:
     checks: list[Check] = field(default_factory=list)
 
     def check(self, name: str, action: Callable[[], str]) -> None:
-        """Run `action`, which returns its figures or raises _FailedCheck."""
+        """Run `action`, which returns its figures or raises FailedCheckError."""
         started = time.monotonic()
         try:
             detail = action()
-        except FailedCheckError as error:
+        except (FailedCheckError, FailedError) as error:  # the latter where the container ends during an exec
             raise _failure(name, str(error), self.container) from error
         self.checks.append(Check(name=name, detail=detail, duration_s=time.monotonic() - started))
 

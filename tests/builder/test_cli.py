@@ -62,6 +62,14 @@ def test_no_engine_ends_with_4_and_a_hint(nowhere: Path) -> None:
     assert ended.stderr.startswith("error: cannot connect to the Docker Engine")
 
 
+def test_render_takes_the_flags_that_stand_before_it(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (nowhere / "model").mkdir()
+    lookalikes.write_reranker(nowhere / "model")
+    (nowhere / "other.yaml").write_text(MANIFEST)
+    assert cli.run(["--models", "other.yaml", "render", "--output", "out"]) == 0
+    assert capsys.readouterr().out == "out/i\n"
+
+
 def test_a_folder_with_something_in_it_is_not_written_over(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (nowhere / "out").mkdir()
     (nowhere / "out/mine").write_text("precious")
