@@ -1,6 +1,8 @@
 """Own everything asked of the Docker Engine, and turn its every failure into an error of ours; it decides nothing."""
 
+import errno
 import json
+import os
 import shutil
 import ssl
 import sys
@@ -39,6 +41,7 @@ SESSION_SILENCE_S = 60.0
 MINIMUM_API = "1.42"  # of Engine 23.0, the first with a Dockerfile frontend that knows `COPY --link`
 START_HINT = "start Docker, or point DOCKER_HOST or `docker context use` at an engine that runs"
 
+GROUP_HINT = "join the group that may use Docker, then log in again: sudo usermod -aG docker $USER"
 SSH_HINT = "check that `ssh` with the same user and host works without a question, then try again"
 
 Json: TypeAlias = dict[str, Any]  # what the Engine API answers, checked by nobody
@@ -332,7 +335,9 @@ def _translated(action: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise FailedError(f"{action}: {error.explanation or 'the engine gives no reason'}") from None
     except (docker.errors.DockerException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise UnreachableError(f"{action}: {_reason(error)}", hint=START_HINT) from None
+        reason = _reason(error)
+        hint = GROUP_HINT if reason == os.strerror(errno.EACCES) else START_HINT
+        raise UnreachableError(f"{action}: {reason}", hint=hint) from None
     except _ssh_errors() as error:
         raise UnreachableError(f"{action} over ssh: {error}", hint=SSH_HINT) from None
 
