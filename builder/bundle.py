@@ -38,4 +38,7 @@ def _entry(model: "LockedModel") -> dict[str, Any]:
         "max_length": recipe.max_length,
         "pad_token_id": recipe.pad_token_id,
         "activation": recipe.activation,
+        "files": {
+            path: {"size_bytes": file.size_bytes, "sha256": file.sha256} for path, file in sorted(model.files.items())
+        },
     }

@@ -7,15 +7,18 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from builder import __version__, unchanged
 from builder import report as reports
-from builder.console import Console
-from builder.errors import BuildImageError, FailedError, InputError, InternalError
+from builder.console import Console, size
+from builder.errors import BuildImageError, FailedError, InputError, InternalError, UnreachableError
 from builder.settings import Settings
+
+if TYPE_CHECKING:
+    from builder.pipeline import Draft
 
 EXIT_INTERRUPTED = 130
 _PATH = click.Path(path_type=Path)
@@ -35,6 +38,7 @@ Examples:
   build-image --models models.yaml
   build-image --models models.yaml --image retrieval --report report.json
   build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
+  build-image --models models.yaml --locked
   build-image render --models models.yaml --output rendered
 """
 
@@ -65,12 +69,14 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
+@click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
 @click.version_option(__version__)
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
-    context.default_map = {"render": {name: flags[name] for name in ("models", "images")}}
+    shared = {name: flags[name] for name in ("models", "images")}
+    context.default_map = {"render": shared, "lock": shared}
     if context.invoked_subcommand is None:
         _build(context.obj, **flags)
 
@@ -78,7 +84,8 @@ def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - 
 @command.command()
 @_manifest_options
 @click.option("--output", type=_PATH, required=True, metavar="DIR", help="A folder for each image is made in it.")
-def render(models: Path, images: tuple[str, ...], output: Path) -> None:
+@click.pass_obj
+def render(console: Console, /, models: Path, images: tuple[str, ...], output: Path) -> None:
     """Write each image's build context to a folder, for `docker build`.
 
     \b
@@ -86,21 +93,48 @@ def render(models: Path, images: tuple[str, ...], output: Path) -> None:
       build-image render --models models.yaml --output rendered
       docker build --tag retrieval rendered/retrieval
     """  # noqa: D301 - click's own mark
-    from builder import context, network, pipeline  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import context, pipeline  # noqa: PLC0415 - `--help` should not wait for them
 
-    settings = Settings(
-        models=models,
-        images=images,
-        version=__version__,
-        environment=os.environ,
-        ca_bundle=network.ca_bundle_path(os.environ),
-    )
-    for plan in pipeline.make_plan(settings).images:
+    settings = _settings(models, images)
+    draft = pipeline.draft(settings)
+    _settle(draft, settings, console)
+    for plan in pipeline.make_plan(draft, settings).images:
         target = output / plan.name
         if target.exists() and any(target.iterdir()):
             raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")
         context.write(pipeline.make_context(plan, version=settings.version), target)
-        click.echo(str(target))
+        console.result(str(target))
+
+
+@command.command()
+@_manifest_options
+@click.option("--check", is_flag=True, help="Change nothing; end with 2 where manifest and lock disagree.")
+@click.option("--upgrade", "upgraded", multiple=True, metavar="NAME", help="Resolve this model again; may be repeated.")
+@click.pass_obj
+def lock(console: Console, /, models: Path, images: tuple[str, ...], upgraded: tuple[str, ...], *, check: bool) -> None:
+    """Resolve every model to one commit and write it, with all decisions and digests, beside the manifest.
+
+    \b
+    Examples:
+      build-image lock --models models.yaml
+      build-image lock --check
+      build-image lock --upgrade jina-reranker-v2
+    """  # noqa: D301 - click's own mark
+    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for them
+    from builder.engine import Engine  # noqa: PLC0415
+
+    settings = _settings(models, images, locked=check)
+    draft = pipeline.draft(settings, upgraded=upgraded)
+    try:
+        with Engine.connect() as engine:
+            draft = pipeline.pin_base(draft, engine.base_digest)
+    except UnreachableError as error:
+        console.warn(f"the base image is not locked: {error.message}")
+    _settle(draft, settings, console)
+    for name in draft.models:
+        model = draft.lock.models[name]
+        licence = model.licence or "no licence named"
+        console.result(f"{name}  {model.source}@{model.revision}  {size(model.size_bytes)}  {licence}")
 
 
 @command.command()
@@ -109,6 +143,19 @@ def schema() -> None:
     from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
 
     click.echo(manifest.schema())
+
+
+def _settings(models: Path, images: tuple[str, ...], *, locked: bool = False) -> Settings:
+    from builder import network  # noqa: PLC0415 - `--help` should not wait for it
+
+    return Settings(
+        models=models,
+        images=images,
+        version=__version__,
+        environment=os.environ,
+        ca_bundle=network.ca_bundle_path(os.environ),
+        locked=locked,
+    )
 
 
 def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
@@ -145,12 +192,15 @@ def _spared(settings: Settings, console: Console) -> reports.Report | None:
 
 
 def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
-    """Plan and run, and remember a run that succeeded."""
+    """Lock, plan and run, and remember a run that succeeded."""
     from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
     from builder.engine import Engine  # noqa: PLC0415
 
-    plan = pipeline.make_plan(settings)
+    draft = pipeline.draft(settings)
     with Engine.connect() as engine, console.live():
+        draft = pipeline.pin_base(draft, engine.base_digest)
+        _settle(draft, settings, console)
+        plan = pipeline.make_plan(draft, settings)
         results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
         made = reports.make(results)
         if plan.is_repeatable and all(result.error is None for result in results):
@@ -158,6 +208,22 @@ def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) ->
             bases = {image.base: engine.image_id(image.base) for image in plan.images}
             unchanged.remember(settings, folders=folders, bases=bases, report=made)
     return made
+
+
+def _settle(draft: "Draft", settings: Settings, console: Console) -> None:
+    """Write the lock, and tell what in it moved or may move."""
+    from builder import lock, pipeline  # noqa: PLC0415 - as its callers
+
+    had_lock = settings.lock_path.exists()
+    if pipeline.settle(draft, settings):
+        console.say(f"{'updated' if had_lock else 'wrote'} {settings.lock_path}")
+        for line in lock.differences(draft.previous, draft.lock) if had_lock else ():
+            console.say(f"  {line}")
+    for name in draft.models:
+        model = draft.lock.models[name]
+        if model.is_fetched and model.revision != model.asked["revision"]:
+            held = f"`{model.asked['revision']}` may move; the lock holds it at {model.revision}"
+            console.warn(f"models.{name}.revision: {held}")
 
 
 def main() -> NoReturn:

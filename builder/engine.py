@@ -41,6 +41,9 @@ SESSION_SILENCE_S = 60.0
 MINIMUM_API = "1.42"  # of Engine 23.0, the first with a Dockerfile frontend that knows `COPY --link`
 START_HINT = "start Docker, or point DOCKER_HOST or `docker context use` at an engine that runs"
 
+LOCAL_BASE = (
+    "build-image.made-here"  # the label of a base that was made, not pulled: its digest means nothing elsewhere
+)
 GROUP_HINT = "join the group that may use Docker, then log in again: sudo usermod -aG docker $USER"
 SSH_HINT = "check that `ssh` with the same user and host works without a question, then try again"
 
@@ -144,6 +147,16 @@ class Engine:
             environment=tuple(config.get("Env") or ()),
             digest=next(iter(found.get("RepoDigests") or ()), "").rpartition("@")[2],
         )
+
+    def base_digest(self, reference: str) -> str:
+        """Find the digest that a registry has `reference` under, empty where none knows it."""
+        if self.has_image(reference):
+            details = self.inspect_image(reference)
+            return "" if details.labels.get(LOCAL_BASE) else details.digest
+        with suppress(docker.errors.DockerException, requests.RequestException):
+            found: Json = self._client.inspect_distribution(reference)  # type: ignore[no-untyped-call]  # not in the stubs
+            return str(found["Descriptor"]["digest"])
+        return ""
 
     def image_history(self, reference: str) -> tuple[str, ...]:
         """Read the commands that made an image's layers, newest first."""

@@ -2,47 +2,84 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from builder import folder, layout, recipe
 from builder.errors import InternalError
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
-from builder.repository import Repository
+from builder.repository import Repository, RepositoryFile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedFile:
+    """One file to bake; `is_large` tells that the Hub keeps it with Git LFS, where `blob_id` is its pointer's."""
+
+    size_bytes: int
+    sha256: str
+    blob_id: str
+    is_large: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedModel:
-    """One model, decided: `source` is its organisation/name, `revision` its commit or the digest of its folder."""
+    """One model, decided: `source` is its organisation/name, `revision` its commit or the digest of its folder.
+
+    `asked` is its section of the manifest at that time. `licence` is empty where the repository names none.
+    """
 
     name: str
+    asked: Mapping[str, Any]
     source: str
     revision: str
+    licence: str
+    is_gated: bool
     recipe: Recipe
+    files: Mapping[str, LockedFile]
     folder: Path | None
-    size_bytes: int
-    cache_files: Mapping[str, bytes]
 
     @property
     def is_fetched(self) -> bool:
         """Whether a stage downloads it; otherwise it is copied from `folder`."""
         return self.folder is None
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of everything that is baked of it."""
+        return sum(file.size_bytes for file in self.files.values())
 
-@dataclass(frozen=True, slots=True)
+    @property
+    def cache_files(self) -> dict[str, bytes]:
+        """What makes the baked files findable in a Hugging Face cache: path to content."""
+        listed = {
+            path: RepositoryFile(
+                size_bytes=file.size_bytes, blob_id=file.blob_id, sha256=file.sha256 if file.is_large else None
+            )
+            for path, file in self.files.items()
+        }
+        return layout.metadata_files(self.source, self.revision, listed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """Every model of a run by its name."""
+    """Every locked model by its name, and the digest of every base image that a registry knows."""
 
-    models: Mapping[str, LockedModel]
+    models: Mapping[str, LockedModel] = field(default_factory=dict)
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any decision: `{{ lock.digest }}` in a tag."""
         decided = {name: [model.source, model.revision, asdict(model.recipe)] for name, model in self.models.items()}
-        text = json.dumps(decided, sort_keys=True, separators=(",", ":"))
+        text = json.dumps([decided, dict(self.bases)], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def chosen(self, names: Iterable[str]) -> "Lock":
+        """Return the part of the lock that is about the models called `names`."""
+        return replace(self, models={name: self.models[name] for name in dict.fromkeys(names)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,34 +90,83 @@ class HubAccess:
     ca_bundle: Path | None = None
 
 
-def resolve(
-    manifest: Manifest, names: Iterable[str], *, directory: Path, cache_directory: Path, hub_access: HubAccess
-) -> Lock:
-    """Decide the models called `names`; paths are relative to `directory`, digests of files are kept in the cache.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """Where models come from: the manifest's folder, this program's cache, the Hub."""
 
-    Raises InputError where a repository or the manifest does not say enough, UnreachableError where the Hub is away.
-    """
+    directory: Path
+    cache_directory: Path
+    hub_access: HubAccess = HubAccess()
 
-    def repository(model: Model) -> Repository:
+    def repository(self, model: Model) -> Repository:
+        """Open the repository of `model`; raises InputError or UnreachableError."""
         if model.path is not None:
-            return folder.open_folder(directory / model.path, name=model.name, cache_directory=cache_directory)
-        return _hub_repository(model, hub_access)
+            return folder.open_folder(
+                self.directory / model.path, name=model.name, cache_directory=self.cache_directory
+            )
+        return _hub_repository(model, self.hub_access)
 
-    models = [manifest.models[name] for name in dict.fromkeys(names)]
-    return Lock({model.name: _decided(model, repository(model), directory) for model in models})
+    def folder(self, model: Model) -> Path | None:
+        """Return the absolute path of a local model."""
+        return None if model.path is None else (self.directory / model.path).resolve()
 
 
-def _decided(model: Model, repository: Repository, directory: Path) -> LockedModel:
+def resolve(
+    manifest: Manifest, previous: Lock, *, sources: Sources, names: Iterable[str], upgraded: Iterable[str] = ()
+) -> Lock:
+    """Lock the models called `names`; one that `previous` has is kept as it is, unless the manifest asks for another.
+
+    A commit never changes, so the Hub is only asked for what is new, and for those in `upgraded`. Models that the
+    manifest no longer has are dropped. Raises InputError where a repository and the manifest do not say enough, and
+    UnreachableError where the Hub is away.
+    """
+    kept = {name: model for name, model in previous.models.items() if name in manifest.models}
+    for name in dict.fromkeys(names):
+        model = manifest.models[name]
+        known = None if name in upgraded else kept.get(name)
+        kept[name] = _resolved(model, known, sources)
+    return replace(previous, models=kept)
+
+
+def _resolved(model: Model, known: LockedModel | None, sources: Sources) -> LockedModel:
+    asked = asked_of(model)
+    if known is not None and known.asked == asked:
+        if model.path is None:
+            return known
+        repository = sources.repository(model)
+        if repository.revision == known.revision:
+            return replace(known, folder=sources.folder(model))
+    return _decided(model, sources.repository(model), folder=sources.folder(model))
+
+
+def asked_of(model: Model) -> dict[str, Any]:
+    """Return what the manifest asks of a model, as the lock remembers it."""
+    return model.model_dump(mode="json", exclude_none=True)
+
+
+def _decided(model: Model, repository: Repository, *, folder: Path | None) -> LockedModel:
     decided = recipe.decide(model, repository)
-    baked = {path: repository.files[path] for path in decided.files}
     return LockedModel(
         name=model.name,
+        asked=asked_of(model),
         source=repository.source,
         revision=repository.revision,
+        licence=getattr(repository, "licence", ""),
+        is_gated=getattr(repository, "gated", False),
         recipe=decided,
-        folder=None if model.path is None else (directory / model.path).resolve(),
-        size_bytes=sum(file.size_bytes for file in baked.values()),
-        cache_files=layout.metadata_files(repository.source, repository.revision, baked),
+        files={path: _locked_file(repository, path) for path in decided.files},
+        folder=folder,
+    )
+
+
+def _locked_file(repository: Repository, path: str) -> LockedFile:
+    """Lock one file; the Hub gives no sha256 of a small one, so that is fetched and hashed."""
+    file = repository.files[path]
+    return LockedFile(
+        size_bytes=file.size_bytes,
+        sha256=file.sha256 or hashlib.sha256(repository.read(path)).hexdigest(),
+        blob_id=file.blob_id,
+        is_large=file.sha256 is not None,
     )
 
 
@@ -92,3 +178,45 @@ def _hub_repository(model: Model, access: HubAccess) -> Repository:
     if access.ca_bundle is not None:
         hub.trust(access.ca_bundle)
     return hub.resolve(model.repo, revision=model.revision, token=access.token)
+
+
+def differences(old: Lock, new: Lock) -> Iterator[str]:
+    """Yield a line for each thing in which `new` differs from `old`, as a person would want to read it."""
+    for name in sorted({*old.models, *new.models}):
+        before, after = old.models.get(name), new.models.get(name)
+        if before is None or after is None:
+            yield f"models.{name}: {'added' if before is None else 'removed'}"
+        else:
+            yield from (f"models.{name}: {line}" for line in _model_differences(before, after))
+    for base in sorted({*old.bases, *new.bases}):
+        if old.bases.get(base) != new.bases.get(base):
+            yield f"bases.{base}: {old.bases.get(base, 'no digest')} -> {new.bases.get(base, 'no digest')}"
+
+
+def _model_differences(before: LockedModel, after: LockedModel) -> Iterator[str]:
+    for key in sorted({*before.asked, *after.asked}):
+        if before.asked.get(key) != after.asked.get(key):
+            yield f"{key} asked for: {_shown(before.asked.get(key))} -> {_shown(after.asked.get(key))}"
+    for key in ("source", "revision", "licence", "is_gated"):
+        if getattr(before, key) != getattr(after, key):
+            yield f"{key}: {_shown(getattr(before, key))} -> {_shown(getattr(after, key))}"
+    decided_before, decided_after = asdict(before.recipe), asdict(after.recipe)
+    for key, value in decided_after.items():
+        if key != "files" and decided_before[key] != value:
+            yield f"recipe.{key}: {_shown(decided_before[key])} -> {_shown(value)}"
+    yield from _file_differences(before.files, after.files)
+
+
+def _file_differences(before: Mapping[str, LockedFile], after: Mapping[str, LockedFile]) -> Iterator[str]:
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        if old is None and new is not None:
+            yield f"+ {path} ({new.size_bytes} bytes)"
+        elif new is None and old is not None:
+            yield f"- {path} ({old.size_bytes} bytes)"
+        elif old is not None and new is not None and old.sha256 != new.sha256:
+            yield f"~ {path} ({old.size_bytes} -> {new.size_bytes} bytes)"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f"`{value}`"

@@ -1,18 +1,19 @@
 """Own the order of a run: plan, then build, smoke-test and tag each image; one image's failure stops no other."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from builder import buildkit, context, git, lock, manifest, network, render, smoke
+from builder import buildkit, context, git, lock, lockfile, manifest, network, render, smoke
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
 from builder.console import Console, size
 from builder.context import Context
 from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError
-from builder.lock import HubAccess
+from builder.errors import BuildImageError, Problem, ProblemsError
+from builder.lock import HubAccess, Lock, Sources
+from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
 from builder.settings import Settings
 
@@ -35,21 +36,63 @@ class ImageResult:
         return self.details.id if self.details else ""
 
 
-def make_plan(settings: Settings) -> Plan:
-    """Read the manifest and decide everything about its images that can be decided before a build."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """What a run will be, as far as that can be told without an engine: `previous` is the lock as it was."""
+
+    manifest: Manifest
+    images: Mapping[str, Image]
+    previous: Lock
+    lock: Lock
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models of the chosen images."""
+        return tuple(dict.fromkeys(name for image in self.images.values() for name in image.models))
+
+
+def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
+    """Read manifest and lock, and resolve what the lock does not have."""
     read = manifest.load(settings.models, environment=settings.environment)
-    chosen = planning.choose(read, settings.images)
-    names = [name for image in chosen.values() for name in image.models]
-    hub_access = HubAccess(token=network.hub_token(settings.environment) or None, ca_bundle=settings.ca_bundle)
-    locked = lock.resolve(
-        read,
-        names,
+    images = planning.choose(read, settings.images)
+    previous = lockfile.read(settings.lock_path)
+    names = [name for image in images.values() for name in image.models]
+    sources = Sources(
         directory=settings.directory,
         cache_directory=settings.cache_directory,
-        hub_access=hub_access,
+        hub_access=HubAccess(token=network.hub_token(settings.environment) or None, ca_bundle=settings.ca_bundle),
     )
-    checkout = git.read(settings.directory) if planning.needs_git(chosen) else None
-    return planning.make(read, chosen, lock=locked, git=checkout)
+    locked = lock.resolve(read, previous, sources=sources, names=names, upgraded=upgraded)
+    return Draft(manifest=read, images=images, previous=previous, lock=locked)
+
+
+def pin_base(draft: Draft, base_digest: Callable[[str], str]) -> Draft:
+    """Add the base image's digest to the lock where it is not there yet; `base_digest` gives none as empty text."""
+    base = draft.manifest.defaults.base
+    digest = draft.lock.bases.get(base) or ("" if "@" in base else base_digest(base))
+    return replace(draft, lock=replace(draft.lock, bases={base: digest} if digest else {}))
+
+
+def settle(draft: Draft, settings: Settings) -> bool:
+    """Write the lock and return whether it changed; where only the lock as it is may be used, refuse another.
+
+    Raises ProblemsError with every difference.
+    """
+    if not settings.locked:
+        return lockfile.write(draft.lock, settings.lock_path)
+    changes = list(lock.differences(draft.previous, draft.lock))
+    if changes:
+        file = str(settings.lock_path)
+        hint = f"run `build-image lock --models {settings.models}` and commit `{settings.lock_path.name}`"
+        problems = [Problem(file=file, message=f"the manifest wants another lock: {change}") for change in changes]
+        raise ProblemsError([*problems[:-1], replace(problems[-1], hint=hint)])
+    return False
+
+
+def make_plan(draft: Draft, settings: Settings) -> Plan:
+    """Decide everything about the images that can be decided before a build."""
+    checkout = git.read(settings.directory) if planning.needs_git(draft.images) else None
+    return planning.make(draft.manifest, draft.images, lock=draft.lock.chosen(draft.models), git=checkout)
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:

@@ -23,17 +23,19 @@ class ImagePlan:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of the image, by the OCI annotation's names where there is one."""
+        base, _, digest = self.base.partition("@")
         models = " ".join(f"{model.source}@{model.revision}" for model in self.models)
         return {
             "org.opencontainers.image.title": self.name,
-            "org.opencontainers.image.base.name": self.base,
+            "org.opencontainers.image.base.name": base,
+            **({"org.opencontainers.image.base.digest": digest} if digest else {}),
             "build-image.models": models,
         }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Every image of a run; `is_repeatable` tells that the same manifest will always give the same plan."""
+    """Every image of a run; `is_repeatable` tells that the same manifest and lock will always give the same plan."""
 
     images: tuple[ImagePlan, ...]
     is_repeatable: bool
@@ -71,22 +73,22 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Gi
         problems += _claim(owners, plans[-1])
     if problems:
         raise ProblemsError(problems)
-    return Plan(images=tuple(plans), is_repeatable=not needs_git(images) and _is_pinned(manifest, lock))
-
-
-def _is_pinned(manifest: Manifest, lock: Lock) -> bool:
-    """Tell whether every model is a folder or a commit; a branch or a tag of the Hub may move."""
-    return all(model.folder or manifest.models[name].revision == model.revision for name, model in lock.models.items())
+    return Plan(images=tuple(plans), is_repeatable=not needs_git(images))
 
 
 def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:
     return ImagePlan(
         name=name,
-        base=manifest.defaults.base,
+        base=_pinned(manifest.defaults.base, lock),
         platform=manifest.defaults.platform,
         models=tuple(lock.models[model] for model in image.models),
         references=references,
     )
+
+
+def _pinned(base: str, lock: Lock) -> str:
+    """Return the base image by the digest that the lock has of it; an image that no registry knows has none."""
+    return f"{base}@{lock.bases[base]}" if base in lock.bases else base
 
 
 def _claim(owners: dict[str, str], image: ImagePlan) -> list[Problem]:

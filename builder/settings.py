@@ -21,11 +21,17 @@ class Settings:
     build_network: NetworkMode = "default"
     no_cache: bool = False
     build_only: bool = False
+    locked: bool = False
 
     @property
     def directory(self) -> Path:
         """The folder of the manifest, which its paths are relative to."""
         return self.models.resolve().parent
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock beside the manifest: `models.yaml` has `models.lock`."""
+        return self.models.with_suffix(".lock")
 
     @property
     def cache_directory(self) -> Path:

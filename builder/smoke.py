@@ -28,6 +28,7 @@ _MEMORY_PER_MODEL_BYTE = 3  # the weights, ONNX Runtime's packed copy of them, a
 _ANSWER_TIMEOUT_S = 120
 _SHOWN_CHARACTERS = 2000
 _PROBE = ("python3", "-m", "runtime", "probe")
+_SELFTEST = ("python3", "-m", "runtime", "selftest", "--files")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,10 +177,10 @@ def cosine(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _selftest(container: Container) -> str:
-    answer = container.exec(["python3", "-m", "runtime", "selftest"], timeout_s=START_TIMEOUT_S)
+    answer = container.exec(_SELFTEST, timeout_s=START_TIMEOUT_S)
     if answer.exit_code != 0:
-        raise FailedCheckError(f"`python3 -m runtime selftest` ended with {answer.exit_code}: {_last_words(answer)}")
-    return "passed"
+        raise FailedCheckError(f"`{' '.join(_SELFTEST)}` ended with {answer.exit_code}: {_last_words(answer)}")
+    return "passed, every file as locked"
 
 
 def _changes(container: Container) -> str:

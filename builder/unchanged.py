@@ -1,8 +1,8 @@
 """Own the memory of finished runs, which tells that a run would change nothing; it builds nothing.
 
-A run is remembered by what its images are made of: the manifest and the variables that it names, the files of its
-local models (by size and time), this program's own files, and the base images' ids. A run whose outcome depends on
-more than that is not remembered: a model at a movable revision, or a tag that git gives.
+A run is remembered by what its images are made of: the manifest with its lock and the variables that it names, the
+files of its local models (by size and time), this program's own files, and the base images' ids. A run whose outcome
+depends on more than that is not remembered: a tag that git gives.
 """
 
 import hashlib
@@ -86,6 +86,7 @@ def _fingerprint(settings: Settings, folders: Iterable[str]) -> str:
     manifest = settings.models.read_bytes()
     names = sorted(set(_VARIABLE.findall(manifest.decode(errors="replace"))))
     digest = hashlib.sha256(manifest)
+    digest.update(settings.lock_path.read_bytes())
     digest.update(json.dumps([settings.version, [settings.environment.get(name) for name in names]]).encode())
     for folder in [*_own_folders(), *folders]:
         for state in _states(folder):

@@ -21,7 +21,7 @@ _BACKLOG = 2048  # connections that may wait to be accepted
 USAGE = """\
 usage: python -m runtime                             serve
        python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
-       python -m runtime selftest                    check every model in this process
+       python -m runtime selftest [--files]          check every model in this process, and its files' digests
        python -m runtime info                        print the bundle, versions and threads
 """
 
@@ -50,10 +50,10 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             return serve(settings)
         case ["probe", *rest]:
             return _probe(rest, settings=settings)
-        case ["selftest"]:
+        case ["selftest"] | ["selftest", "--files"]:
             from runtime import selftest  # noqa: PLC0415 - loads ONNX Runtime
 
-            return selftest.run(settings)
+            return selftest.run(settings, with_files="--files" in arguments)
         case ["info"]:
             from runtime import info  # noqa: PLC0415 - loads msgspec
 

@@ -19,6 +19,13 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
+class BakedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file as it was locked."""
+
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one model is served; `pooling` is None where the output already is one vector a text."""
 
@@ -37,6 +44,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_length: _Count
     pad_token_id: Annotated[int, msgspec.Meta(ge=0)]
     activation: Activation | None
+    files: dict[str, BakedFile]
 
     @property
     def graph_file(self) -> Path:

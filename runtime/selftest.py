@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from runtime import files
 from runtime.bundle import Model, read_bundle
 from runtime.errors import InferenceError, ModelError
 from runtime.inference import Embedder, Reranker, load
@@ -56,14 +57,14 @@ class Report:
     models: tuple[ModelReport, ...]
 
 
-def run(settings: Settings) -> int:
-    """Check every model, print a report as JSON and return 0 if all is well.
+def run(settings: Settings, *, with_files: bool = False) -> int:
+    """Check every model, and its files' digests where asked; print a report as JSON and return 0 if all is well.
 
     Raises BundleError.
     """
     threads = settings.intra_op_threads or usable_threads()
     models = tuple(
-        check_model(model, threads=threads, max_batch_tokens=settings.max_batch_tokens)
+        check_model(model, threads=threads, max_batch_tokens=settings.max_batch_tokens, with_files=with_files)
         for model in read_bundle(settings.bundle).models
     )
     report = Report(passed=all(model.passed for model in models), models=models)
@@ -71,19 +72,19 @@ def run(settings: Settings) -> int:
     return 0 if report.passed else 1
 
 
-def check_model(model: Model, *, threads: int, max_batch_tokens: int) -> ModelReport:
-    """Load a model and check it; a failure to load is the one check that failed."""
+def check_model(model: Model, *, threads: int, max_batch_tokens: int, with_files: bool = False) -> ModelReport:
+    """Load a model and check it; after a failure to load there is nothing more to check."""
+    checks: tuple[Check, ...] = (_check("files", partial(_files, model)),) if with_files else ()
     started = time.monotonic()
-    checks: tuple[Check, ...]
     try:
         loaded = load(model, threads=threads, max_batch_tokens=max_batch_tokens)
     except ModelError as error:
-        checks = (Check(name="load", passed=False, detail=str(error)),)
+        checks += (Check(name="load", passed=False, detail=str(error)),)
         loaded_at = time.monotonic()
     else:
         loaded_at = time.monotonic()
         measures = embedder_measures(loaded) if isinstance(loaded, Embedder) else reranker_measures(loaded)
-        checks = tuple(_check(name, measure) for name, measure in measures.items())
+        checks += tuple(_check(name, measure) for name, measure in measures.items())
     timings = {"load": loaded_at - started, "checks": time.monotonic() - loaded_at}
     return ModelReport(
         name=model.name,
@@ -120,6 +121,11 @@ def _check(name: str, measure: Callable[[], Outcome]) -> Check:
     except (InferenceError, ModelError) as error:
         passed, detail = False, str(error)
     return Check(name=name, passed=passed, detail=detail)
+
+
+def _files(model: Model) -> Outcome:
+    found = list(files.problems(model))
+    return not found, "; ".join(found) or f"{len(model.files)} as locked"
 
 
 def _width(embedder: Embedder, dimensions: int) -> Outcome:

@@ -12,11 +12,11 @@ ROOT = Path(__file__).parent.parent
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
     "errors settings wire reference document manifest repository layout hub folder graph limits selection"
-    " sentence_transformers recipe lock bundle context git render plan network"
+    " sentence_transformers recipe lock lockfile bundle context git render plan network"
     " trace stream session api engine filesync buildkit console smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle tokenizer batch session pooling scoring inference schemas answers"
+    "errors logs settings threads bundle files tokenizer batch session pooling scoring inference schemas answers"
     " service api app probe selftest info __main__"
 ).split()
 

@@ -12,6 +12,11 @@ from tests.builder import data
 
 MODELS = (data.local(Path("/models/a")), data.fetched())
 IMAGE = data.image(*MODELS)
+FILES = {
+    "config.json": {"size_bytes": 100, "sha256": "c" * 64},
+    "onnx/model.onnx": {"size_bytes": 800, "sha256": "e" * 64},
+    "tokenizer.json": {"size_bytes": 100, "sha256": "a" * 64},
+}
 DOCKERFILE = render.dockerfile(IMAGE, version="1")
 
 
@@ -54,6 +59,7 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "max_length": 256,
             "pad_token_id": 0,
             "activation": None,
+            "files": FILES,
         },
         {
             "name": "reranker",
@@ -71,6 +77,7 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "max_length": 1024,
             "pad_token_id": 1,
             "activation": "sigmoid",
+            "files": FILES,
         },
     ]
 

@@ -58,6 +58,6 @@ def test_the_wheel_renders_a_context_away_from_the_checkout(installed: Path, tmp
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "out/i\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "out/i\n", "wrote models.lock\n")
     assert (tmp_path / "out/i/app/app/runtime/__main__.py").is_file()
     assert (tmp_path / "out/i/stages/requirements.txt").read_text() == (ROOT / "runtime/requirements.txt").read_text()

@@ -18,6 +18,8 @@ if [ -f /model/fetch.json ]; then
     sh /stages/network.sh /opt/hub/bin/python /stages/fetch_model.py /model/fetch.json "$snapshot"
 else
     cp -R /model/files/. "$snapshot/"
+    # A folder may change while it is sent; a fetched file is verified by the program that fetches it.
+    (cd "$snapshot" && sha256sum --check --strict --quiet /model/sha256sums)
 fi
 # transformers.js finds a model below its cache folder as organisation/name.
 ln -s "../../hub/$repository/snapshots/$revision" "$cache/transformers/$organisation/$name"

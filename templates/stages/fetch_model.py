@@ -1,64 +1,200 @@
-"""Own the download of one model inside its build stage: exactly the files it is told, as real files; no more.
+"""Own the download of one model inside its build stage: exactly the files it is told, each checked; no more.
 
     python3 fetch_model.py SPEC.json SNAPSHOT_DIRECTORY
 
-SPEC.json is {"repo": "organisation/name", "revision": "<commit>", "files": ["config.json", ...]}. It needs only
-huggingface_hub, and reads a token from the build's secret, never from an argument.
+SPEC.json is {"repo": "organisation/name", "revision": "<commit>", "files": {"config.json": {"size": 2, "sha256":
+"<64 hexadecimal digits>"}, ...}}. It needs only huggingface_hub, and reads a token from the build's secret, never
+from an argument. HF_ENDPOINT may name several Hubs, with commas or spaces between: the next one is asked for what
+one of them can't give, and the digests make that safe.
+
+Files come over plain HTTP through huggingface_hub's session. Its own download (2.4) checks sizes only, gives up when
+a connection is reset, and asks for ever where a server without ranges always drops the connection.
 """
 
+import argparse
 import errno
+import hashlib
 import json
 import os
-import shutil
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from httpx2 import Response
 
 SECRET_FILE = "/run/secrets/hf_token"  # noqa: S105 - where the token is, not what it is
 SETTINGS = {
-    "HF_HUB_DISABLE_XET": "1",  # its own TLS ignores the build's CA bundle
-    "HF_HUB_DISABLE_SHARED_BLOBS": "1",  # links among blobs, which ONNX Runtime refuses to follow
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "HF_HUB_VERBOSITY": "error",  # its warnings quote signed addresses
 }
+DEFAULT_ENDPOINT = "https://huggingface.co"
 UNITS = ("B", "kB", "MB", "GB")
+
+RETRIES = 5  # in a row, on one endpoint
+RETRY_WAIT_S = 1.0  # before the first retry, and twice as long before each other
+LONGEST_BACKOFF_S = 16.0
+LONGEST_RETRY_AFTER_S = 300.0  # the window of the Hub's rate limits
+PROGRESS_BYTES = 16 * 2**20  # so many new ones make a retry the first again, which bounds their number by the size
 
 
 class FetchError(Exception):
-    """The download failed; the message is one line that a person can act on."""
+    """The download failed, and no other endpoint may help. What happened is one line, what helps another.
+
+    FetchError
+    `-- EndpointError        another endpoint may do better
+        `-- TransientError   the same may do better in a moment
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(f"error: {message}\nhint: {hint}")
+        self.message = message
 
 
-def main(arguments: list[str]) -> int:
+class EndpointError(FetchError):
+    """One endpoint can't give a file."""
+
+
+class TransientError(EndpointError):
+    """One endpoint can't give a file at the moment; `wait_s` is how long it asks to be left alone."""
+
+    def __init__(self, message: str, *, hint: str, wait_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.wait_s = wait_s
+
+
+class ExhaustedError(FetchError):
+    """No endpoint gave a file; the text has what each of them said."""
+
+    def __init__(self, failures: Sequence[EndpointError]) -> None:
+        Exception.__init__(self, "\n".join(map(str, failures)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """One file to fetch, as the lock has it."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """Everything to fetch."""
+
+    repo: str
+    revision: str
+    files: tuple[File, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One Hub to ask, and the token that it may see."""
+
+    address: str
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The address without the credentials that it may carry."""
+        scheme, separator, rest = self.address.partition("://")
+        return scheme + separator + rest.rpartition("@")[2]
+
+    @property
+    def hub(self) -> str:
+        """The words by which messages call it."""
+        return f"the Hub at {self.shown}"
+
+
+@dataclass(kw_only=True, slots=True)
+class Partial:
+    """What has arrived of a file, hashed on its way to the disk."""
+
+    stream: BinaryIO
+    size_bytes: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def append(self, block: bytes) -> None:
+        """Add the bytes that follow."""
+        self.stream.write(block)
+        self.digest.update(block)
+        self.size_bytes += len(block)
+
+    def restart(self) -> None:
+        """Forget what has arrived."""
+        self.stream.seek(0)
+        self.stream.truncate()
+        self.size_bytes, self.digest = 0, hashlib.sha256()
+
+
+def main(arguments: Sequence[str]) -> int:
     """Download what the spec lists and return the exit code."""
-    spec_path, directory = map(Path, arguments)
+    parser = argparse.ArgumentParser(description="Download one model, file by file, and verify it.")
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--retry-wait-s", type=float, default=RETRY_WAIT_S)
+    options = parser.parse_args(arguments)
     try:
-        fetch(json.loads(spec_path.read_text(encoding="utf-8")), directory)
+        model = parse(json.loads(options.spec.read_text(encoding="utf-8")))
+        fetch(model, options.directory, retry_wait_s=options.retry_wait_s)
     except FetchError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(error, file=sys.stderr, flush=True)
         return 1
     return 0
 
 
-def fetch(spec: Mapping[str, Any], directory: Path) -> None:
-    """Download every file of `spec` into `directory`; raises FetchError."""
-    repo, revision, files = spec["repo"], spec["revision"], spec["files"]
-    token = read_token()
-    os.environ.update(SETTINGS)  # read when huggingface_hub is imported
-    from huggingface_hub import constants  # noqa: PLC0415 - after the settings
+def parse(spec: Mapping[str, Any]) -> Model:
+    """Read what the spec says."""
+    files = [File(path=path, size_bytes=file["size"], sha256=file["sha256"]) for path, file in spec["files"].items()]
+    return Model(repo=spec["repo"], revision=spec["revision"], files=tuple(files))
 
-    print(f"fetching {len(files)} files of {repo} at {revision} from {host(constants.ENDPOINT)}", flush=True)
-    started, total = time.monotonic(), 0
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        size = fetch_file(repo, revision, path, directory=directory, token=token)
-        total += size
-        print(f"  {path}  {readable(size)}", flush=True)
-    shutil.rmtree(directory / ".cache")  # bookkeeping of huggingface_hub
-    print(f"fetched {readable(total)} in {time.monotonic() - started:.1f} s", flush=True)
+
+def fetch(model: Model, directory: Path, *, retry_wait_s: float = RETRY_WAIT_S) -> None:
+    """Download and verify every file of `model` into `directory`; raises FetchError."""
+    endpoints = parse_endpoints(os.environ.get("HF_ENDPOINT", ""), token=read_token())
+    # Both are read when huggingface_hub is imported, and a list of addresses would be taken for one.
+    os.environ.update(SETTINGS, HF_ENDPOINT=endpoints[0].address)
+
+    shown = ", ".join(endpoint.shown for endpoint in endpoints)
+    print(f"fetching {len(model.files)} files of {model.repo} at {model.revision} from {shown}", flush=True)
+    started = time.monotonic()
+    for file in model.files:
+        giver = fetch_file(model, file, endpoints, directory=directory, retry_wait_s=retry_wait_s)
+        # An endpoint in trouble is not waited for again at every file.
+        endpoints = [giver, *(endpoint for endpoint in endpoints if endpoint is not giver)]
+        print(f"  {file.path}  {readable(file.size_bytes)}", flush=True)
+    duration_s = time.monotonic() - started
+    print(f"fetched {readable(model.size_bytes)} in {duration_s:.1f} s; sizes and sha256 verified", flush=True)
+
+
+def parse_endpoints(addresses: str, *, token: str | None) -> list[Endpoint]:
+    """Return the Hubs to ask, in order.
+
+    The token is the first one's, or belongs to another address of that host: a mirror is run by somebody else.
+    """
+    first, *others = [address.rstrip("/") for address in re.split(r"[,\s]+", addresses) if address] or [
+        DEFAULT_ENDPOINT
+    ]
+    home = origin(first)
+    mirrors = [Endpoint(address=address, token=token if origin(address) == home else None) for address in others]
+    return [Endpoint(address=first, token=token), *mirrors]
+
+
+def origin(address: str) -> tuple[str, str | None]:
+    """Return the scheme and the host of an address: what is sent to a host over TLS is not sent to it without."""
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname
 
 
 def read_token() -> str | None:
@@ -66,64 +202,192 @@ def read_token() -> str | None:
     path = Path(os.environ.get("HF_TOKEN_PATH", SECRET_FILE))
     token = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     if not (token.isascii() and token.isprintable()):  # an HTTP library would quote it in its message
-        raise FetchError("the Hub token holds characters that can't be sent: check HF_TOKEN")
+        raise FetchError("the Hub token holds characters that can't be sent", hint="check HF_TOKEN")
     return token or None
 
 
-def fetch_file(repo: str, revision: str, path: str, *, directory: Path, token: str | None) -> int:
-    """Download one file and return its size; raises FetchError."""
-    from httpx2 import HTTPError  # noqa: PLC0415 - after the settings
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - after the settings
-    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - after the settings
+def fetch_file(
+    model: Model, file: File, endpoints: Sequence[Endpoint], *, directory: Path, retry_wait_s: float
+) -> Endpoint:
+    """Download one file from the first endpoint that gives the right bytes, and return that; raises FetchError."""
+    target = directory / file.path
+    if not target.resolve().is_relative_to(directory.resolve()):
+        raise FetchError(f"`{file.path}` lies outside of the model's folder", hint="make the lock file again")
+    failures: list[EndpointError] = []
+    for endpoint in endpoints:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as stream:
+                partial = Partial(stream=stream)
+                complete(partial, model, file, endpoint, retry_wait_s=retry_wait_s)
+        except EndpointError as error:
+            failures.append(error)
+            print(f"  {error.message}", flush=True)
+        except OSError as error:
+            raise disk_error(error, model, file) from error
+        else:
+            return endpoint
+    raise ExhaustedError(failures)
 
+
+def complete(partial: Partial, model: Model, file: File, endpoint: Endpoint, *, retry_wait_s: float) -> None:
+    """Receive a file from one endpoint, from where it broke off after each failure that may pass, and verify it."""
+    failures, furthest = 0, 0
+    while True:
+        try:
+            receive(partial, model, file, endpoint)
+        except TransientError as error:
+            if partial.size_bytes >= furthest + PROGRESS_BYTES:
+                failures, furthest = 0, partial.size_bytes
+            wait_s = min(retry_wait_s * 2**failures, LONGEST_BACKOFF_S) if error.wait_s is None else error.wait_s
+            failures += 1
+            if failures > RETRIES or wait_s > LONGEST_RETRY_AFTER_S:
+                raise
+            place = f"at {readable(partial.size_bytes)} of {readable(file.size_bytes)}"
+            print(f"  {error.message}; retry {failures} of {RETRIES} in {wait_s:g} s, {place}", flush=True)
+            time.sleep(wait_s)
+        else:
+            return verify(partial, model, file, endpoint)
+
+
+def receive(partial: Partial, model: Model, file: File, endpoint: Endpoint) -> None:
+    """Append to `partial` what it lacks; raises TransientError and its bases, and OSError of the disk."""
+    from httpx2 import HTTPError, InvalidURL  # noqa: PLC0415 - after the settings
+    from huggingface_hub import constants, get_session, hf_hub_url  # noqa: PLC0415 - after the settings
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled  # noqa: PLC0415 - after the settings
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # noqa: PLC0415 - after the settings
+
+    headers = {"Accept-Encoding": "identity"}
+    if partial.size_bytes:
+        headers["Range"] = f"bytes={partial.size_bytes}-"
     try:
-        hf_hub_download(repo, path, revision=revision, local_dir=directory, token=token or False)
-    except (HTTPError, HFValidationError, OSError) as error:
-        raise FetchError(explain(error, repo=repo, revision=revision, path=path)) from error
-    target = directory / path
-    if target.is_symlink() or not target.is_file():
-        raise FetchError(f"`{path}` of `{repo}` did not arrive as a file")
-    return target.stat().st_size
+        headers |= build_hf_headers(token=endpoint.token or False, library_name="build-image")
+        address = hf_hub_url(model.repo, file.path, revision=model.revision, endpoint=endpoint.address)
+        timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream("GET", address, headers=headers, timeout=timeout_s) as answer:
+            hf_raise_for_status(answer)
+            if not is_rest(answer, partial.size_bytes):
+                partial.restart()
+            for block in answer.iter_bytes():
+                partial.append(block)
+                if partial.size_bytes > file.size_bytes:
+                    return  # whatever follows, these are other bytes
+    except (HTTPError, InvalidURL, HFValidationError, OfflineModeIsEnabled) as error:
+        raise explained(error, model, file, endpoint) from error
 
 
-def explain(error: BaseException, *, repo: str, revision: str, path: str) -> str:
-    """Say in one line what went wrong and what helps."""
-    from huggingface_hub import constants, errors  # noqa: PLC0415 - after the settings
+def is_rest(answer: "Response", start: int) -> bool:
+    """Tell whether an answer goes on at byte `start`; a server without ranges sends the whole file."""
+    return answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
-    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
-    hub = f"the Hub at {host(constants.ENDPOINT)}"
-    match cause:
+
+def verify(partial: Partial, model: Model, file: File, endpoint: Endpoint) -> None:
+    """Raise EndpointError unless what has arrived is the file that was locked."""
+    place = f"`{file.path}` of `{model.repo}`"
+    hint = (
+        "a proxy or a mirror that alters files is named by HTTPS_PROXY or HF_ENDPOINT; "
+        "if the lock file was edited, make it again with `build-image lock --upgrade MODEL`"
+    )
+    blame = f"{endpoint.hub}, or something between, sent other bytes"
+    if partial.size_bytes != file.size_bytes:
+        more = "more than " if partial.size_bytes > file.size_bytes else ""
+        arrived = file.size_bytes if more else partial.size_bytes
+        raise EndpointError(f"{place} has {more}{arrived} bytes, not {file.size_bytes}: {blame}", hint=hint)
+    actual = partial.digest.hexdigest()
+    if actual != file.sha256:
+        raise EndpointError(f"{place} has the sha256 {actual}, not {file.sha256}: {blame}", hint=hint)
+
+
+def explained(error: Exception, model: Model, file: File, endpoint: Endpoint) -> FetchError:
+    """Say what a failure of the Hub or the network means and what helps."""
+    import httpx2  # noqa: PLC0415 - after the settings
+    from huggingface_hub import errors  # noqa: PLC0415 - after the settings
+
+    repo, hub = model.repo, endpoint.hub
+    gone = "its history was rewritten: choose another commit with `build-image lock --upgrade MODEL`"
+    match error:
         case errors.GatedRepoError():
-            text = f"`{repo}` is gated: accept its licence on its page, then pass a token of that account as HF_TOKEN"
+            page = f"{endpoint.shown}/{repo}"
+            hint = f"accept its licence at {page}, then set HF_TOKEN to a token of that account{token_rule(endpoint)}"
+            return FetchError(f"`{repo}` is gated: {hub} gives it to accounts that accepted its licence", hint=hint)
         case errors.RevisionNotFoundError():
-            text = f"`{repo}` has no revision `{revision}` any more"
+            return EndpointError(f"`{repo}` has no revision `{model.revision}` any more at {hub}", hint=gone)
         case errors.RemoteEntryNotFoundError():
-            text = f"`{repo}` has no file `{path}` at `{revision}`"
+            return EndpointError(f"`{repo}` has no file `{file.path}` at `{model.revision}` at {hub}", hint=gone)
         case errors.HfHubHTTPError():
-            text = explain_status(cause.response.status_code, hub=hub, repo=repo)
+            return explained_status(error.response, model, endpoint)
         case errors.OfflineModeIsEnabled():
-            text = f"`{repo}` can't be fetched: the environment has HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE"
-        case OSError(errno=errno.ENOSPC):
-            text = f"no space left for `{path}` of `{repo}`: free some on the disk of the Docker Engine"
-        case _:
-            reason = " ".join(str(cause).split()) or type(cause).__name__
-            text = f"`{path}` of `{repo}` can't be fetched from {hub}: {reason}"
-    return text
+            hint = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
+            return FetchError(f"`{repo}` can't be fetched: the environment forbids the Hub's use", hint=hint)
+        case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
+            hint = "set HF_ENDPOINT to addresses such as https://hub.example.com, or unset it"
+            return FetchError(f"HF_ENDPOINT is not a web address: `{endpoint.shown}`", hint=hint)
+        case errors.HFValidationError():
+            return FetchError(f"`{repo}` is not the name of a repository", hint="check `repo` in the manifest")
+    return explained_break(error, file, endpoint)
 
 
-def explain_status(status: int, *, hub: str, repo: str) -> str:
-    """Say what an HTTP status of the Hub means."""
+def explained_status(answer: "Response", model: Model, endpoint: Endpoint) -> FetchError:
+    """Say what an HTTP status means; where a content network has the file, its refusals pass with a new address."""
+    from huggingface_hub.utils import parse_ratelimit_headers  # noqa: PLC0415 - after the settings
+
+    status, hub = answer.status_code, endpoint.hub
+    if answer.history or status == 408 or status >= 500:
+        hint = "try again later, or name mirrors after it in HF_ENDPOINT"
+        message = f"{sender(answer.request.url.host, endpoint)} answers HTTP {status} for `{model.repo}`"
+        return TransientError(message, hint=hint, wait_s=retry_after(answer.headers))
     if status in {401, 404}:
-        return f"{hub} has no repository `{repo}` that this build may read (HTTP {status}): check `repo` and HF_TOKEN"
+        hint = f"check `repo`; a private repository needs a token that may read it in HF_TOKEN{token_rule(endpoint)}"
+        return EndpointError(f"{hub} has no repository `{model.repo}` for this account (HTTP {status})", hint=hint)
+    if status == 403:
+        hint = f"check what the token in HF_TOKEN may read{token_rule(endpoint)}"
+        return FetchError(f"{hub} refuses to give `{model.repo}` to this account", hint=hint)
     if status == 429:
-        return f"{hub} limits the rate of requests: try again later, or pass a token as HF_TOKEN"
-    return f"{hub} answers HTTP {status} for `{repo}`"
+        limit = parse_ratelimit_headers(answer.headers)
+        wait_s = float(limit.reset_in_seconds) if limit and not limit.remaining else retry_after(answer.headers)
+        hint = "wait a few minutes; with a token in HF_TOKEN the Hub allows more requests"
+        return TransientError(f"{hub} limits the rate of requests", hint=hint, wait_s=wait_s)
+    return EndpointError(f"{hub} answers HTTP {status} for `{model.repo}`", hint="check HF_ENDPOINT")
 
 
-def host(endpoint: str) -> str:
-    """Return an address without the credentials that it may carry."""
-    scheme, separator, rest = endpoint.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+def explained_break(error: Exception, file: File, endpoint: Endpoint) -> EndpointError:
+    """Say how a connection failed; nothing of an address but its host is told, for it may be signed."""
+    import httpx2  # noqa: PLC0415 - after the settings
+
+    reason = " ".join(str(error).split()) or type(error).__name__
+    host = error.request.url.host if isinstance(error, httpx2.RequestError) else ""
+    message = f"`{file.path}` can't be fetched from {sender(host, endpoint)}: {reason}"
+    hint = "check the network, HF_ENDPOINT and HTTPS_PROXY; behind a TLS-inspecting proxy pass its --ca-bundle"
+    passes = isinstance(error, httpx2.TimeoutException | httpx2.NetworkError | httpx2.RemoteProtocolError)
+    if passes and "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return TransientError(message, hint=hint)
+    return EndpointError(message, hint=hint)
+
+
+def sender(host: str, endpoint: Endpoint) -> str:
+    """Name who was asked: the Hub keeps large files at other hosts, which a firewall may block."""
+    return endpoint.hub if host in {"", urlsplit(endpoint.address).hostname} else f"{host}, for {endpoint.hub}"
+
+
+def token_rule(endpoint: Endpoint) -> str:
+    """Say where a token would have to be, for an endpoint that sees none of the build's."""
+    return "" if endpoint.token or not read_token() else " (only the first endpoint in HF_ENDPOINT is given it)"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a server asks for; a date, which the Hub never sends, counts as none."""
+    value = headers.get("Retry-After", "").strip()
+    return float(value) if value.isdecimal() else None
+
+
+def disk_error(error: OSError, model: Model, file: File) -> FetchError:
+    """Say that a file can't be written."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        hint = "check the disk of the Docker Engine"
+        return FetchError(f"`{file.path}` of `{model.repo}` can't be written: {error.strerror}", hint=hint)
+    need = f"it needs {file.size_bytes} bytes, and all files of the model {model.size_bytes}"
+    hint = "free space on the disk of the Docker Engine: `docker system df` shows what takes it"
+    return FetchError(f"no space left for `{file.path}` of `{model.repo}`: {need}", hint=hint)
 
 
 def readable(size_bytes: float) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from builder.lock import Lock, LockedModel
+from builder.lock import Lock, LockedFile, LockedModel
 from builder.plan import ImagePlan
 from builder.recipe import Recipe
 
@@ -37,16 +37,25 @@ RERANKER_RECIPE = Recipe(
 )
 
 
+FILES = {
+    "config.json": LockedFile(size_bytes=100, sha256="c" * 64, blob_id="d" * 40, is_large=False),
+    "onnx/model.onnx": LockedFile(size_bytes=800, sha256="e" * 64, blob_id="f" * 40, is_large=True),
+    "tokenizer.json": LockedFile(size_bytes=100, sha256="a" * 64, blob_id="b" * 40, is_large=True),
+}
+
+
 def fetched(name: str = "reranker", recipe: Recipe = RERANKER_RECIPE) -> LockedModel:
     """Make a model that a stage downloads."""
     return LockedModel(
         name=name,
+        asked={"task": recipe.task, "repo": f"example/{name}", "revision": "main", "dtype": "fp32"},
         source=f"example/{name}",
         revision=COMMIT,
+        licence="apache-2.0",
+        is_gated=False,
         recipe=recipe,
+        files=FILES,
         folder=None,
-        size_bytes=1000,
-        cache_files={f"hub/models--example--{name}/refs/main": COMMIT.encode()},
     )
 
 
@@ -54,12 +63,14 @@ def local(folder: Path, name: str = "embedder", recipe: Recipe = EMBEDDER_RECIPE
     """Make a model that is copied from `folder`."""
     return LockedModel(
         name=name,
+        asked={"task": recipe.task, "path": name, "revision": "main", "dtype": "fp32"},
         source=f"local/{name}",
         revision="a" * 40,
+        licence="",
+        is_gated=False,
         recipe=recipe,
+        files=FILES,
         folder=folder,
-        size_bytes=2000,
-        cache_files={f"hub/models--local--{name}/refs/main": b"a" * 40},
     )
 
 
@@ -72,4 +83,4 @@ def image(*models: LockedModel, name: str = "retrieval") -> ImagePlan:
 
 def lock(*models: LockedModel) -> Lock:
     """Make a lock of `models`."""
-    return Lock({model.name: model for model in models})
+    return Lock(models={model.name: model for model in models})

@@ -20,7 +20,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["render", "--help"], ["schema", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["render", "--help"], ["lock", "--help"], ["schema", "--help"]])
 def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(arguments) == 0
     golden.check(capsys.readouterr().out, f"{'-'.join(arguments).replace('---', '-').strip('-')}.txt")

@@ -50,8 +50,14 @@ def test_an_image_s_context_has_what_its_stages_mount(tmp_path: Path) -> None:
     assert json.loads(request) == {
         "repo": "example/reranker",
         "revision": data.COMMIT,
-        "files": ["config.json", "onnx/model.onnx", "tokenizer.json"],
+        "files": {
+            "config.json": {"size": 100, "sha256": "c" * 64},
+            "onnx/model.onnx": {"size": 800, "sha256": "e" * 64},
+            "tokenizer.json": {"size": 100, "sha256": "a" * 64},
+        },
     }
+    sums = f"{'c' * 64}  config.json\n{'e' * 64}  onnx/model.onnx\n{'a' * 64}  tokenizer.json\n"
+    assert entries["models/embedder/sha256sums"] == sums.encode()
     assert {"app/app/runtime/__main__.py", "app/opt/bundle/bundle.json", "stages/network.sh"} <= set(entries)
 
 

@@ -33,6 +33,7 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "model/onnx").mkdir(parents=True)
     (tmp_path / "model/onnx/model.onnx").write_bytes(b"weights")
     (tmp_path / "models.yaml").write_text(MANIFEST)
+    (tmp_path / "models.lock").write_text("{}")
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "ORG": "x", "OTHER": "y"}
     made = Settings(models=tmp_path / "models.yaml", version="1", environment=environment)
     unchanged.remember(made, folders=[tmp_path / "model"], bases={"debian:b": "sha256:base"}, report=REPORT)
@@ -65,6 +66,11 @@ def test_another_version_of_the_program_is_a_change(settings: Settings) -> None:
 
 def test_another_manifest_is_a_change(settings: Settings) -> None:
     settings.models.write_text(MANIFEST + "# more\n")
+    assert unchanged.recall(settings) is None
+
+
+def test_another_lock_is_a_change(settings: Settings) -> None:
+    settings.lock_path.write_text('{"models": {}}')
     assert unchanged.recall(settings) is None
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -186,14 +187,20 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
 @pytest.fixture(scope="module")
 def default_image(engine: Engine, hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The report on the image of the default manifest, unmodified, built from the stand-in Hub."""
-    report = tmp_path_factory.mktemp("report") / "report.json"
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "models.yaml", folder)  # its lock is written beside it
+    git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "models"]):
+        subprocess.run([*git, *command], check=True)
+    report = folder / "report.json"
     ended = build_image(
-        *("--models", ROOT / "models.yaml", "--build-network", "host", "--report", report),
+        *("--models", folder / "models.yaml", "--build-network", "host", "--report", report),
         environment={"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1,localhost"},
     )
     assert ended.code == 0, ended.err
     assert TOKEN not in ended.out + ended.err
     (image,) = json.loads(report.read_text())["images"]
+    assert TOKEN not in (folder / "models.lock").read_text()
     yield image
     engine.remove_image(image["id"])
 

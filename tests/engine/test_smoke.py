@@ -14,7 +14,7 @@ from tests.builder import data
 
 pytestmark = pytest.mark.engine
 
-IMAGE = data.image(replace(data.fetched(), size_bytes=0))
+IMAGE = data.image(replace(data.fetched(), files={}))
 
 
 def verdict(engine: Engine, entrypoint: str) -> SmokeFailedError:

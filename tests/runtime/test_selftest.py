@@ -85,3 +85,23 @@ def test_a_model_that_does_not_load_is_a_failed_check(folders: Folders, tmp_path
     graph = folders.embedder / "onnx" / "model.onnx"
     detail = f"`{graph}`: it has no output `pooler_output`, only `last_hidden_state`, `sentence_embedding`"
     assert (report.passed, report.checks) == (False, (Check(name="load", passed=False, detail=detail),))
+
+
+def test_the_files_are_checked_where_that_is_asked(folders: Folders, tmp_path: Path) -> None:
+    (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder))).models
+    report = check_model(model, threads=1, max_batch_tokens=4096, with_files=True)
+    assert (report.passed, outcomes(report)[0]) == (True, ("files", True))
+
+
+def test_a_file_that_is_not_the_locked_one_fails_with_both_digests(folders: Folders, tmp_path: Path) -> None:
+    entry = tiny.embedder_entry(folders.embedder)
+    actual = entry["files"]["tokenizer.json"]["sha256"]
+    entry["files"]["tokenizer.json"]["sha256"] = "0" * 64
+    entry["files"]["lost.json"] = {"size_bytes": 1, "sha256": "1" * 64}
+    (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
+    report = check_model(model, threads=1, max_batch_tokens=4096, with_files=True)
+    assert failed(report) == ["files"]
+    assert report.checks[0].detail == (
+        "`lost.json` can't be read: No such file or directory; "
+        f"`tokenizer.json` has sha256 {actual}, and {'0' * 64} was locked"
+    )

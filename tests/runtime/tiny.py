@@ -1,5 +1,6 @@
 """Write tiny models with random weights, and compute what they should answer, independently and in float64."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -179,6 +180,7 @@ def embedder_entry(folder: Path, **changes: object) -> dict[str, Any]:
         "max_length": 24,
         "pad_token_id": PAD,
         "activation": None,
+        "files": baked_files(folder),
         **changes,
     }
 
@@ -201,7 +203,18 @@ def reranker_entry(folder: Path, **changes: object) -> dict[str, Any]:
         "max_length": 32,
         "pad_token_id": PAD,
         "activation": "sigmoid",
+        "files": baked_files(folder),
         **changes,
+    }
+
+
+def baked_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Describe the files of a folder as the builder locks them."""
+    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path: {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for path, content in contents.items()
+        if not path.endswith("bundle.json")
     }
 
 

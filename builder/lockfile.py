@@ -1,0 +1,94 @@
+"""Own `models.lock`: a `Lock` to stable text and back; it resolves nothing.
+
+JSON with sorted keys, so that two equal locks are equal files and a change is a short diff.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from builder.errors import FailedError, InputError
+from builder.lock import Lock, LockedFile, LockedModel
+from builder.recipe import Recipe
+
+VERSION = 1
+
+
+def read(path: Path) -> Lock:
+    """Read a lock; a file that does not exist is an empty one. Raises InputError for anything else than a lock."""
+    hint = f"remove `{path}` and run `build-image lock`"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Lock()
+    except (OSError, ValueError) as error:
+        raise InputError(f"the lock `{path}` can't be read: {error}", hint=hint) from error
+    try:
+        return _lock(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"`{path}` is not a lock: {type(error).__name__}: {error}", hint=hint) from error
+
+
+def text(lock: Lock) -> str:
+    """Return the text of a lock."""
+    models = {name: _model_content(model) for name, model in lock.models.items()}
+    content = {"version": VERSION, "bases": dict(lock.bases), "models": models}
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write(lock: Lock, path: Path) -> bool:
+    """Write a lock, so that `path` holds the old one or the whole new one; return whether that changed anything.
+
+    Raises FailedError.
+    """
+    content = text(lock)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") == content:
+            return False
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise FailedError(f"the lock `{path}` can't be written: {error.strerror}") from error
+    return True
+
+
+def _model_content(model: LockedModel) -> dict[str, Any]:
+    decided = asdict(model.recipe)
+    del decided["files"]  # they are the keys of `files`
+    return {
+        "asked": dict(model.asked),
+        "source": model.source,
+        "revision": model.revision,
+        "licence": model.licence,
+        "gated": model.is_gated,
+        "recipe": decided,
+        "files": {path: asdict(file) for path, file in model.files.items()},
+    }
+
+
+def _lock(content: Mapping[str, Any]) -> Lock:
+    if content["version"] != VERSION:
+        raise KeyError(f"version {content['version']}")
+    models = {name: _model(name, entry) for name, entry in content["models"].items()}
+    return Lock(models=models, bases=dict(content["bases"]))
+
+
+def _model(name: str, entry: Mapping[str, Any]) -> LockedModel:
+    files = {path: LockedFile(**file) for path, file in entry["files"].items()}
+    decided = {**entry["recipe"], "dimensions": tuple(entry["recipe"]["dimensions"]), "files": tuple(sorted(files))}
+    return LockedModel(
+        name=name,
+        asked=entry["asked"],
+        source=entry["source"],
+        revision=entry["revision"],
+        licence=entry["licence"],
+        is_gated=entry["gated"],
+        recipe=Recipe(**decided),
+        files=files,
+        folder=None,
+    )

@@ -1,0 +1,132 @@
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from builder import lock, manifest
+from builder.errors import InputError
+from builder.lock import Lock, Sources
+from builder.manifest import Manifest
+from tests.support import lookalikes
+from tests.support.hub_server import HubServer
+
+EMBEDDER = "onnx-community/embeddinggemma-300m-ONNX"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("lock")
+    lookalikes.write_lookalikes(directory / "hub")
+    lookalikes.write_reranker(directory / "local")
+    return directory
+
+
+@pytest.fixture
+def sources(folder: Path, tmp_path: Path) -> Sources:
+    return Sources(directory=folder, cache_directory=tmp_path)
+
+
+def read(folder: Path, embedder: str = "") -> Manifest:
+    text = (
+        "version: 1\nmodels:\n"
+        f"  remote: {{task: embedding, repo: {EMBEDDER}{embedder}}}\n"
+        "  local: {task: reranker, path: local}\n"
+        "images: {i: {models: [remote, local]}}\n"
+    )
+    return manifest.parse(text, file=folder / "models.yaml", environment={})
+
+
+def resolve(
+    folder: Path, sources: Sources, *, previous: Lock | None = None, embedder: str = "", upgraded: str = ""
+) -> Lock:
+    names, wanted = ["remote", "local"], [upgraded] if upgraded else []
+    return lock.resolve(read(folder, embedder), previous or Lock(), sources=sources, names=names, upgraded=wanted)
+
+
+@pytest.fixture
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """A stand-in Hub that is off until a test enters it."""
+    server = HubServer(folder / "hub")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+    return server
+
+
+def test_every_baked_file_has_its_size_and_sha256(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        locked = resolve(folder, sources).models["remote"]
+    directory = folder / "hub" / EMBEDDER
+    expected = {
+        path: (len(content), hashlib.sha256(content).hexdigest())
+        for path in locked.recipe.files
+        for content in [(directory / path).read_bytes()]
+    }
+    assert {path: (file.size_bytes, file.sha256) for path, file in locked.files.items()} == expected
+    assert "onnx/model.onnx_data" in expected
+
+
+def test_a_branch_is_locked_as_the_commit_that_it_stands_for(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        locked = resolve(folder, sources).models["remote"]
+        assert (locked.asked["revision"], locked.revision) == ("main", hub.commit(EMBEDDER))
+
+
+def test_what_is_locked_needs_no_hub(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        hub.requests.clear()
+        second = resolve(folder, sources, previous=first)
+        assert hub.requests == []
+    assert second == first
+
+
+def test_another_wish_of_the_manifest_is_resolved_anew(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        second = resolve(folder, sources, previous=first, embedder=", max_length: 77")
+    assert list(lock.differences(first, second)) == [
+        "models.remote: max_length asked for: nothing -> `77`",
+        "models.remote: recipe.max_length: `2048` -> `77`",
+    ]
+
+
+def test_an_upgrade_asks_the_hub_again(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        hub.requests.clear()
+        resolve(folder, sources, previous=first, upgraded="remote")
+        assert hub.requests != []
+
+
+def test_a_folder_that_changed_is_locked_anew(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        (folder / "local/LICENSE").write_text("new\n")
+        second = resolve(folder, sources, previous=first)
+    (folder / "local/LICENSE").unlink()
+    revisions = [made.models["local"].revision for made in (first, second)]
+    assert list(lock.differences(first, second)) == [
+        f"models.local: revision: `{revisions[0]}` -> `{revisions[1]}`",
+        "models.local: + LICENSE (4 bytes)",
+    ]
+
+
+def test_a_model_that_the_manifest_dropped_leaves_the_lock(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+    gone = dataclasses.replace(first, models={**first.models, "old": first.models["remote"]})
+    kept = lock.resolve(read(folder), gone, sources=sources, names=[])
+    assert sorted(kept.models) == ["local", "remote"]
+    assert list(lock.differences(gone, kept)) == ["models.old: removed"]
+
+
+def test_a_repository_that_does_not_say_enough_is_refused(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub, pytest.raises(InputError, match="dtype"):
+        resolve(folder, sources, embedder=", dtype: q4")
+
+
+def test_the_digest_changes_with_a_base_as_with_a_model(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        locked = resolve(folder, sources)
+    other = dataclasses.replace(locked, bases={"debian:bookworm-slim": f"sha256:{'1' * 64}"})
+    assert len({locked.digest, other.digest, locked.chosen(["remote"]).digest}) == 3

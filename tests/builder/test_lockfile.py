@@ -1,0 +1,69 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import lockfile
+from builder.errors import FailedError, InputError
+from builder.lock import Lock
+from tests.builder import data
+from tests.conftest import Golden
+
+LOCK = replace(data.lock(data.fetched(), data.local(Path("/models/a"))), bases={"debian:b": f"sha256:{'1' * 64}"})
+
+
+def test_the_text_is_as_it_was(golden: Golden) -> None:
+    golden.check(lockfile.text(LOCK), "models.lock")
+
+
+def test_a_lock_is_read_as_it_was_written_but_for_the_place_of_a_folder(tmp_path: Path) -> None:
+    lockfile.write(LOCK, tmp_path / "models.lock")
+    local = replace(LOCK.models["embedder"], folder=None)
+    assert lockfile.read(tmp_path / "models.lock") == replace(LOCK, models={**LOCK.models, "embedder": local})
+
+
+def test_the_order_of_models_does_not_matter() -> None:
+    other = replace(LOCK, models={name: LOCK.models[name] for name in reversed(list(LOCK.models))})
+    assert lockfile.text(other) == lockfile.text(LOCK)
+
+
+def test_a_file_that_is_not_there_is_an_empty_lock(tmp_path: Path) -> None:
+    assert lockfile.read(tmp_path / "models.lock") == Lock()
+
+
+def test_writing_tells_whether_anything_changed(tmp_path: Path) -> None:
+    path = tmp_path / "models.lock"
+    assert [lockfile.write(LOCK, path), lockfile.write(LOCK, path)] == [True, False]
+    assert [file.name for file in tmp_path.iterdir()] == ["models.lock"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "the lock `.*` can't be read: "),
+        ("[]", "`.*` is not a lock: TypeError"),
+        ('{"version": 2}', "`.*` is not a lock: KeyError: 'version 2'"),
+        ('{"version": 1, "bases": {}, "models": {"m": {}}}', "`.*` is not a lock: KeyError: 'files'"),
+    ],
+)
+def test_what_is_no_lock_is_refused_with_a_way_out(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "models.lock"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        lockfile.read(path)
+    assert caught.value.hint == f"remove `{path}` and run `build-image lock`"
+
+
+def test_a_key_that_is_missing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "models.lock"
+    content = json.loads(lockfile.text(LOCK))
+    del content["models"]["reranker"]["recipe"]["output"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="is not a lock: TypeError"):
+        lockfile.read(path)
+
+
+def test_a_place_that_can_t_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FailedError, match="can't be written: "):
+        lockfile.write(LOCK, tmp_path / "nowhere" / "models.lock")
