@@ -11,7 +11,7 @@ from builder.buildkit import BuildRequest, Cancellation
 from builder.console import Console, size
 from builder.context import Context
 from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, Problem, ProblemsError
+from builder.errors import BuildImageError, InputError, Problem, ProblemsError
 from builder.lock import HubAccess, Lock, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
@@ -57,6 +57,9 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
     images = planning.choose(read, settings.images)
     previous = lockfile.read(settings.lock_path)
     names = [name for image in images.values() for name in image.models]
+    for name in upgraded:
+        if name not in read.models:
+            raise InputError(f"there is no model `{name}`", hint=f"the manifest has: {', '.join(read.models)}")
     sources = Sources(
         directory=settings.directory,
         cache_directory=settings.cache_directory,

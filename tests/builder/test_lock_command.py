@@ -1,0 +1,117 @@
+"""`build-image lock` as a person runs it, against the stand-in Hub and without an engine."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import lookalikes
+from tests.support.hub_server import HubServer
+
+COMMAND = str(Path(sys.executable).with_name("build-image"))
+RERANKER = "jinaai/jina-reranker-v2-base-multilingual"
+NO_ENGINE = "warning: the base image is not locked: cannot connect to the Docker Engine: No such file or directory\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """A folder with a manifest of one model on the stand-in Hub."""
+
+    folder: Path
+    hub: HubServer
+
+    def write(self, **model: object) -> None:
+        content = {
+            "version": 1,
+            "models": {"reranker": {"task": "reranker", "repo": RERANKER, **model}},
+            "images": {"i": {"models": ["reranker"]}},
+        }
+        (self.folder / "models.yaml").write_text(json.dumps(content))
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": self.hub.endpoint,
+            "DOCKER_HOST": f"unix://{self.folder}/nothing.sock",
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        command = [COMMAND, *arguments]
+        ended = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    lookalikes.write_reranker(tmp_path / "hub" / RERANKER)
+    made = Project(folder=tmp_path, hub=HubServer(tmp_path / "hub"))
+    made.write()
+    return made
+
+
+def commit(project: Project) -> str:
+    return str(json.loads((project.folder / "models.lock").read_text())["models"]["reranker"]["revision"])
+
+
+def moving(project: Project) -> str:
+    return f"warning: models.reranker.revision: `main` may move; the lock holds it at {commit(project)}\n"
+
+
+def test_a_first_lock_tells_what_it_holds(project: Project) -> None:
+    with project.hub:
+        code, out, err = project.run("lock")
+    assert (code, err) == (0, f"{NO_ENGINE}wrote models.lock\n{moving(project)}")
+    assert out.startswith(f"reranker  {RERANKER}@{commit(project)}  ")
+
+
+def test_a_second_lock_changes_nothing_and_needs_no_hub(project: Project) -> None:
+    with project.hub:
+        project.run("lock")
+    text = (project.folder / "models.lock").read_text()
+    code, _, err = project.run("lock")
+    assert (code, err) == (0, NO_ENGINE + moving(project))
+    assert (project.folder / "models.lock").read_text() == text
+
+
+def test_a_check_passes_while_manifest_and_lock_agree(project: Project) -> None:
+    with project.hub:
+        project.run("lock")
+    assert project.run("lock", "--check")[0] == 0
+
+
+def test_another_manifest_is_told_by_key(project: Project) -> None:
+    with project.hub:
+        project.run("lock")
+        project.write(max_length=77)
+        text = (project.folder / "models.lock").read_text()
+        code, _, err = project.run("lock", "--check")
+    assert (code, (project.folder / "models.lock").read_text()) == (2, text)
+    assert err == (
+        f"{NO_ENGINE}"
+        "error: models.lock: the manifest wants another lock: models.reranker: max_length asked for: nothing -> `77`\n"
+        "error: models.lock: the manifest wants another lock: models.reranker: recipe.max_length: `1024` -> `77`\n"
+        "hint: run `build-image lock --models models.yaml` and commit `models.lock`\n"
+    )
+
+
+def test_a_lock_that_is_missing_fails_the_check(project: Project) -> None:
+    with project.hub:
+        code, _, err = project.run("lock", "--check")
+    assert code == 2
+    assert "models.reranker: added" in err
+    assert not (project.folder / "models.lock").exists()
+
+
+def test_an_upgrade_tells_what_changed(project: Project) -> None:
+    with project.hub:
+        project.run("lock")
+        before = commit(project)
+        (project.folder / "hub" / RERANKER / "README.md").write_text("another card\n")
+        code, _, err = project.run("lock", "--upgrade", "reranker")
+    assert (code, commit(project) == before) == (0, False)
+    assert f"updated models.lock\n  models.reranker: revision: `{before}` -> `{commit(project)}`\n" in err
+    assert "  models.reranker: ~ README.md (" in err
