@@ -1,36 +1,45 @@
 """Own the conversation with the Hugging Face Hub: revisions, listings and small reads; it stores nothing.
 
-Nothing large is fetched here: a build stage does that. HF_ENDPOINT, HF_TOKEN (or the file that `hf auth login`
-writes), SSL_CERT_FILE and the proxy variables are honoured because huggingface_hub honours them.
+Nothing large is fetched here: a build stage does that. HF_TOKEN (or the file that `hf auth login` writes),
+SSL_CERT_FILE and the proxy variables are honoured because huggingface_hub honours them. HF_ENDPOINT may name several
+Hubs, with commas or spaces between: the next one is asked where one is away or lacks what is asked for.
 """
 
+import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.utils
 
-from builder.errors import BuildImageError, InputError, UnreachableError
-from builder.repository import RepositoryFile
+from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
+from builder.repository import RepositoryFile, git_blob_id
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from huggingface_hub.errors import HfHubHTTPError
 
 SMALL_FILE_BYTES = 32 * 2**20
+_PUBLIC_HUB = "https://huggingface.co"
 _BUFFER_BYTES = 128 * 2**10  # weights lie between the fields of a graph: a larger buffer would fetch parts of them
 _TIMEOUT_S = 30.0
 _RETRIES = 3  # after 1, 2 and 4 seconds, or when Retry-After says
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SEPARATORS = re.compile(r"[,\s]+")
+AnswerT = TypeVar("AnswerT")
+
+
+class _AbsentError(InputError):
+    """A Hub does not have what is asked for; a mirror may."""
 
 
 def resolve(
@@ -38,15 +47,45 @@ def resolve(
 ) -> "HubRepository":
     """Ask the Hub, in one request, which commit `revision` is and which files it has.
 
-    Without `token` and `endpoint` huggingface_hub's own settings hold. Raises InputError when the Hub says no, and
-    UnreachableError when it says nothing.
+    Without `token` and `endpoint` huggingface_hub's own settings hold; `endpoint` may be a list, as HF_ENDPOINT may.
+    Raises InputError when the Hub says no, UnreachableError when it says nothing, FailedError for another commit.
     """
-    address = (endpoint or huggingface_hub.constants.ENDPOINT).rstrip("/")
-    client = _Client(repo=repo, revision=revision, endpoint=address, token=token, retries=retries)
+    client = _Client(repo=repo, revision=revision, endpoints=_endpoints(endpoint), token=token, retries=retries)
     path = f"api/models/{quote(repo)}/revision/{quote(revision, safe='')}?blobs=true"
-    with client.translated_errors():
-        commit, files = _parse_listing(client.get(f"{address}/{path}").json())
-    return HubRepository(source=repo, revision=commit, files=files, client=client)
+
+    def listing(each: _Endpoint) -> HubRepository:
+        answer = client.get(f"{each.address}/{path}", has_token=each.has_token).json()
+        listed = _parse_listing(answer, repo=repo, client=client.preferring(each))
+        if _COMMIT.fullmatch(revision) and listed.revision != revision:
+            raise _other_bytes(f"`{repo}` came at the commit {listed.revision}, not {revision}", each)
+        return listed
+
+    return client.ask(listing)
+
+
+def _endpoints(addresses: str | None) -> tuple["_Endpoint", ...]:
+    """Return the Hubs to ask, in order.
+
+    The token is the first one's, or belongs to another address of that host: a mirror is run by somebody else.
+    """
+    constants = huggingface_hub.constants
+    listed = _split(addresses or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT) or [_PUBLIC_HUB]
+    if len(_split(constants.ENDPOINT)) != 1:
+        constants.ENDPOINT = listed[0]  # modules that are imported later take it for one address
+    try:
+        parts = [urlsplit(address) for address in listed]
+    except ValueError as error:
+        hint = "set HF_ENDPOINT to addresses such as https://hub.example.com, or unset it"
+        raise InputError(f"HF_ENDPOINT has what is not a web address: {error}", hint=hint) from error
+    home = parts[0]
+    return tuple(
+        _Endpoint(address=part.geturl(), has_token=(part.scheme, part.hostname) == (home.scheme, home.hostname))
+        for part in parts
+    )
+
+
+def _split(addresses: str) -> list[str]:
+    return [address.rstrip("/") for address in _SEPARATORS.split(addresses) if address]
 
 
 def trust(ca_bundle: Path) -> None:
@@ -58,8 +97,8 @@ def trust(ca_bundle: Path) -> None:
     huggingface_hub.close_session()
 
 
-def _parse_listing(answer: Any) -> tuple[str, dict[str, RepositoryFile]]:  # noqa: ANN401 - JSON of a stranger
-    """Raise ValueError, KeyError or TypeError when `answer` is not what a Hub says of a model."""
+def _parse_listing(answer: Any, *, repo: str, client: "_Client") -> "HubRepository":  # noqa: ANN401 - a stranger's JSON
+    """Raise ValueError, KeyError, TypeError or AttributeError when `answer` is not what a Hub says of a model."""
     commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
         raise ValueError(commit)
@@ -71,34 +110,85 @@ def _parse_listing(answer: Any) -> tuple[str, dict[str, RepositoryFile]]:  # noq
             blob_id=str(sibling["blobId"]),
             sha256=str(large["sha256"]) if large else None,
         )
-    return commit, files
+    gated, licence = bool(answer.get("gated")), _licence(answer.get("cardData") or {}, answer.get("tags") or [])
+    return HubRepository(source=repo, revision=commit, files=files, licence=licence, gated=gated, client=client)
+
+
+def _licence(card: Mapping[str, Any], tags: Iterable[str]) -> str:
+    """Return the licence that a model card names, as one line; where it is the author's own, the name of that."""
+    named = card.get("license")
+    if named == "other":
+        named = card.get("license_name") or named
+    if not named:
+        named = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
+    names = [named] if isinstance(named, str) else [str(each) for each in named]
+    return " ".join(", ".join(names).split())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Endpoint:
+    """One Hub to ask, and whether it may see the token."""
+
+    address: str
+    has_token: bool
+
+    @property
+    def shown(self) -> str:
+        """The address without the credentials that it may carry."""
+        parts = urlsplit(self.address)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def file_address(self, repo: str, revision: str, path: str) -> str:
+        """Return where a file is asked for."""
+        return f"{self.address}/{quote(repo)}/resolve/{revision}/{quote(path)}"
+
+    @property
+    def token_name(self) -> str:
+        """The words by which hints call the token that it would have to see."""
+        return "HF_TOKEN" if self.has_token else "HF_TOKEN, which only the first endpoint in HF_ENDPOINT is given"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubRepository:
-    """One model on the Hub at one commit."""
+    """One model on the Hub at one commit; `licence` is empty where its card names none."""
 
     source: str
     revision: str
     files: Mapping[str, RepositoryFile]
+    licence: str
+    gated: bool
     client: "_Client" = field(repr=False)
 
     def read(self, path: str) -> bytes:
-        """Fetch a small file whole; raises InputError above `SMALL_FILE_BYTES`."""
-        size = self.files[path].size_bytes
-        if size > SMALL_FILE_BYTES:
+        """Fetch a small file whole; raises InputError above `SMALL_FILE_BYTES`, FailedError for other bytes."""
+        file = self.files[path]
+        if file.size_bytes > SMALL_FILE_BYTES:
             limit = SMALL_FILE_BYTES // 2**20
-            raise InputError(f"`{path}` of `{self.source}` is too large to be read: {size} bytes, over {limit} MiB")
-        with self.client.translated_errors():
-            return bytes(self.client.get(self._address(path)).content)
+            size = f"{file.size_bytes} bytes, over {limit} MiB"
+            raise InputError(f"`{path}` of `{self.source}` is too large to be read: {size}")
+
+        def content(each: _Endpoint) -> bytes:
+            address = each.file_address(self.source, self.revision, path)
+            answered = bytes(self.client.get(address, has_token=each.has_token).content)
+            kind, expected = ("sha256", file.sha256) if file.sha256 else ("git blob id", file.blob_id)
+            actual = hashlib.sha256(answered).hexdigest() if file.sha256 else git_blob_id(answered)
+            if actual != expected:
+                difference = f"has the {kind} {actual}, not {expected}"
+                raise _other_bytes(f"`{path}` of `{self.source}` {difference}", each)
+            return answered
+
+        return self.client.ask(content)
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file of any size; only what is read is fetched."""
-        raw = _RangeReader(client=self.client, address=self._address(path), size=self.files[path].size_bytes)
+        """Open a file of any size; only what is read is fetched, and bytes are not verified."""
+        raw = _RangeReader(repository=self, path=path)
         return io.BufferedReader(raw, buffer_size=_BUFFER_BYTES)
 
-    def _address(self, path: str) -> str:
-        return f"{self.client.endpoint}/{quote(self.source)}/resolve/{self.revision}/{quote(path)}"
+
+def _other_bytes(difference: str, endpoint: _Endpoint) -> FailedError:
+    hint = "check HTTPS_PROXY and HF_ENDPOINT"
+    blame = f"the Hub at `{endpoint.shown}`, or something between, sent other bytes"
+    return FailedError(f"{difference}: {blame}", hint=hint)
 
 
 class _RangeReader(io.RawIOBase):
@@ -108,11 +198,11 @@ class _RangeReader(io.RawIOBase):
     (huggingface_hub's own file system asks the Hub again for every block).
     """
 
-    def __init__(self, *, client: "_Client", address: str, size: int) -> None:
-        self._client = client
-        self._address = address
-        self._location = address
-        self._size = size
+    def __init__(self, *, repository: HubRepository, path: str) -> None:
+        self._repository = repository
+        self._path = path
+        self._locations: dict[_Endpoint, str] = {}
+        self._size = repository.files[path].size_bytes
         self._position = 0
 
     def readable(self) -> bool:
@@ -140,16 +230,21 @@ class _RangeReader(io.RawIOBase):
         return len(content)
 
     def _fetch(self, start: int, end: int) -> bytes:
-        with self._client.translated_errors():
-            answer = self._client.get(self._location, first=start, last=end - 1, anonymous=self._is_redirected)
-            self._location = str(answer.url)
-        if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
-            return bytes(answer.content)
-        return bytes(answer.content[start:end])  # a server without ranges sends the whole file
+        return self._repository.client.ask(lambda endpoint: self._part(endpoint, start, end))
 
-    @property
-    def _is_redirected(self) -> bool:
-        return self._location != self._address
+    def _part(self, endpoint: _Endpoint, start: int, end: int) -> bytes:
+        repository = self._repository
+        address = endpoint.file_address(repository.source, repository.revision, self._path)
+        location = self._locations.get(endpoint, address)
+        has_token = endpoint.has_token and location == address
+        answer = repository.client.get(location, first=start, last=end - 1, has_token=has_token)
+        self._locations[endpoint] = str(answer.url)
+        is_part = answer.status_code == HTTPStatus.PARTIAL_CONTENT
+        content = bytes(answer.content if is_part else answer.content[start:end])  # without ranges the whole is sent
+        if len(content) != end - start:
+            asked = f"bytes {start} to {end - 1} of `{self._path}` of `{repository.source}`"
+            raise _other_bytes(f"{asked} came as {len(content)} bytes", endpoint)
+        return content
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,15 +253,34 @@ class _Client:
 
     repo: str
     revision: str
-    endpoint: str
+    endpoints: tuple[_Endpoint, ...]
     token: str | None = field(repr=False)
     retries: int
 
-    def get(self, address: str, *, first: int | None = None, last: int | None = None, anonymous: bool = False) -> Any:  # noqa: ANN401 - an httpx2.Response, whose import is slow
-        """Send a GET, for the bytes `first` to `last` when given; a token only goes to the Hub itself."""
+    def preferring(self, endpoint: _Endpoint) -> "_Client":
+        """Return a client that asks `endpoint` first."""
+        others = tuple(each for each in self.endpoints if each != endpoint)
+        return replace(self, endpoints=(endpoint, *others))
+
+    def ask(self, question: Callable[[_Endpoint], AnswerT]) -> AnswerT:
+        """Put a question to one endpoint after the other until one can answer it; raises what each said otherwise."""
+        failures: list[BuildImageError] = []
+        for endpoint in self.endpoints:
+            try:
+                with self.translated_errors(endpoint):
+                    return question(endpoint)
+            except (UnreachableError, _AbsentError, FailedError) as error:
+                failures.append(error)
+        first, *others = failures
+        if not others:
+            raise first
+        raise type(first)("; ".join(failure.message for failure in failures), hint=first.hint) from first
+
+    def get(self, address: str, *, has_token: bool, first: int | None = None, last: int | None = None) -> Any:  # noqa: ANN401 - an httpx2.Response, whose import is slow
+        """Send a GET, for the bytes `first` to `last` when given."""
         utils: Any = huggingface_hub.utils  # typed, but it does not declare which names it exports
         utils.logging.set_verbosity_error()
-        headers = utils.build_hf_headers(token=False if anonymous else self.token, library_name="build-image")
+        headers = utils.build_hf_headers(token=self.token if has_token else False, library_name="build-image")
         headers["Accept-Encoding"] = "identity"
         if first is not None:
             headers["Range"] = f"bytes={first}-{last}"
@@ -175,7 +289,7 @@ class _Client:
         return answer
 
     @contextmanager
-    def translated_errors(self) -> Iterator[None]:
+    def translated_errors(self, endpoint: _Endpoint) -> Iterator[None]:
         """Turn every failure of huggingface_hub and of HTTP into ours; none of our messages quotes a header."""
         import httpx2  # noqa: PLC0415 - slow to import, and a manifest of local folders needs none of it
         from huggingface_hub import errors  # noqa: PLC0415 - imports httpx2
@@ -183,33 +297,36 @@ class _Client:
         try:
             yield
         except errors.HfHubHTTPError as error:
-            raise self._refusal(error) from error
+            raise self._refusal(error, endpoint) from error
         except errors.OfflineModeIsEnabled as error:
             hint = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give the model as a local folder with `path:`"
             raise InputError(f"`{self.repo}` is on the Hub, but the environment forbids its use", hint=hint) from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             hint = "set HF_ENDPOINT to an address such as https://hub.example.com, or unset it"
-            raise InputError(f"HF_ENDPOINT is not a web address: `{self._shown_endpoint}`", hint=hint) from error
+            raise InputError(f"HF_ENDPOINT is not a web address: `{endpoint.shown}`", hint=hint) from error
         except (httpx2.LocalProtocolError, UnicodeEncodeError) as error:
             raise InputError("the Hub token holds characters that can't be sent", hint="check HF_TOKEN") from error
         except httpx2.HTTPError as error:
             hint = "check the network, HF_ENDPOINT and HTTPS_PROXY; behind a TLS-inspecting proxy pass its --ca-bundle"
-            message = f"the Hub at `{self._shown_endpoint}` can't be reached: {error or type(error).__name__}"
+            message = f"the Hub at `{endpoint.shown}` can't be reached: {error or type(error).__name__}"
             raise UnreachableError(message, hint=hint) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             hint = "check HF_ENDPOINT, and whether a proxy or a login page answers in the Hub's place"
-            message = f"what answers at `{self._shown_endpoint}` is not a Hugging Face Hub"
+            message = f"what answers at `{endpoint.shown}` is not a Hugging Face Hub"
             raise UnreachableError(message, hint=hint) from error
 
-    def _refusal(self, error: "HfHubHTTPError") -> BuildImageError:
+    def _refusal(self, error: "HfHubHTTPError", endpoint: _Endpoint) -> BuildImageError:
         from huggingface_hub import errors  # noqa: PLC0415 - see translated_errors
 
-        hub, page = f"the Hub at `{self._shown_endpoint}`", f"{self._shown_endpoint}/{self.repo}"
+        hub, page = f"the Hub at `{endpoint.shown}`", f"{endpoint.shown}/{self.repo}"
         hint: str | None = None
-        kind: type[BuildImageError] = InputError
+        kind: type[BuildImageError] = _AbsentError
         match error, error.response.status_code:
             case errors.GatedRepoError(), _:
-                message = f"`{self.repo}` is gated: it is given only to accounts that accepted its licence"
+                message, kind = (
+                    f"`{self.repo}` is gated: it is given only to accounts that accepted its licence",
+                    InputError,
+                )
                 hint = f"accept the licence at {page}, then set HF_TOKEN to a token of that account"
             case errors.RevisionNotFoundError(), _:
                 message = f"`{self.repo}` has no revision `{self.revision}`"
@@ -218,9 +335,12 @@ class _Client:
                 message = f"a file that `{self.repo}` lists is gone from revision `{self.revision}`"
             case (errors.RepositoryNotFoundError(), _) | (_, HTTPStatus.NOT_FOUND):
                 message = f"{hub} has no repository `{self.repo}`"
-                hint = "check the spelling of `repo`; a private repository needs a token that may read it in HF_TOKEN"
+                hint = (
+                    "check the spelling of `repo`; "
+                    f"a private repository needs a token that may read it in {endpoint.token_name}"
+                )
             case _, HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-                message = f"{hub} refuses to give `{self.repo}` to this account"
+                message, kind = f"{hub} refuses to give `{self.repo}` to this account", InputError
                 hint = "check HF_TOKEN, or log in again with `hf auth login`"
             case _, HTTPStatus.TOO_MANY_REQUESTS:
                 message, kind = f"{hub} limits the rate of requests", UnreachableError
@@ -229,9 +349,3 @@ class _Client:
                 message, kind = f"{hub} answers HTTP {status} for `{self.repo}`", UnreachableError
                 hint = "try again later, or check HF_ENDPOINT"
         return kind(message, hint=hint)
-
-    @property
-    def _shown_endpoint(self) -> str:
-        """The endpoint without the credentials that a mirror's address may carry."""
-        parts = urlsplit(self.endpoint)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

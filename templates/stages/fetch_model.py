@@ -2,13 +2,12 @@
 
     python3 fetch_model.py SPEC.json SNAPSHOT_DIRECTORY
 
-SPEC.json is {"repo": "organisation/name", "revision": "<commit>", "files": {"config.json": {"size": 2, "sha256":
-"<64 hexadecimal digits>"}, ...}}. It needs only huggingface_hub, and reads a token from the build's secret, never
-from an argument. HF_ENDPOINT may name several Hubs, with commas or spaces between: the next one is asked for what
-one of them can't give, and the digests make that safe.
+SPEC.json is {"repo": "organisation/name", "revision": "<commit>", "files": {"<path>": {"size": 2, "sha256": "<hex>"}}}.
+It needs only huggingface_hub, and reads a token from the build's secret, never from an argument. HF_ENDPOINT may name
+several Hubs, with commas or spaces between: the digests make it safe to ask the next for what one can't give.
 
-Files come over plain HTTP through huggingface_hub's session. Its own download (2.4) checks sizes only, gives up when
-a connection is reset, and asks for ever where a server without ranges always drops the connection.
+Files come over plain HTTP through huggingface_hub's session. Its own download (2.4) checks sizes only, asks no other
+endpoint, and gives up at once when a connection is reset or the content network answers with a 5xx.
 """
 
 import argparse
@@ -22,24 +21,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
     from httpx2 import Response
+    from huggingface_hub.errors import HfHubHTTPError
 
 SECRET_FILE = "/run/secrets/hf_token"  # noqa: S105 - where the token is, not what it is
-SETTINGS = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_VERBOSITY": "error",  # its warnings quote signed addresses
-}
 DEFAULT_ENDPOINT = "https://huggingface.co"
 UNITS = ("B", "kB", "MB", "GB")
 
 RETRIES = 5  # in a row, on one endpoint
 RETRY_WAIT_S = 1.0  # before the first retry, and twice as long before each other
-LONGEST_BACKOFF_S = 16.0
-LONGEST_RETRY_AFTER_S = 300.0  # the window of the Hub's rate limits
+LONGEST_WAIT_S = 300.0  # the window of the Hub's rate limits
 PROGRESS_BYTES = 16 * 2**20  # so many new ones make a retry the first again, which bounds their number by the size
 
 
@@ -68,13 +63,6 @@ class TransientError(EndpointError):
         self.wait_s = wait_s
 
 
-class ExhaustedError(FetchError):
-    """No endpoint gave a file; the text has what each of them said."""
-
-    def __init__(self, failures: Sequence[EndpointError]) -> None:
-        Exception.__init__(self, "\n".join(map(str, failures)))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
     """One file to fetch, as the lock has it."""
@@ -92,6 +80,13 @@ class Model:
     revision: str
     files: tuple[File, ...]
 
+    @classmethod
+    def parse(cls, spec: Mapping[str, Any]) -> Self:
+        """Read what the spec says."""
+        listed = spec["files"].items()
+        files = tuple(File(path=path, size_bytes=file["size"], sha256=file["sha256"]) for path, file in listed)
+        return cls(repo=spec["repo"], revision=spec["revision"], files=files)
+
     @property
     def size_bytes(self) -> int:
         """Size of all files."""
@@ -103,7 +98,8 @@ class Endpoint:
     """One Hub to ask, and the token that it may see."""
 
     address: str
-    token: str | None = field(default=None, repr=False)
+    token: str | None = field(repr=False)
+    gets_token: bool
 
     @property
     def shown(self) -> str:
@@ -115,6 +111,11 @@ class Endpoint:
     def hub(self) -> str:
         """The words by which messages call it."""
         return f"the Hub at {self.shown}"
+
+    @property
+    def token_name(self) -> str:
+        """The words by which hints call the token that it would have to see."""
+        return "HF_TOKEN" if self.gets_token else "HF_TOKEN, which only the first endpoint in HF_ENDPOINT is given"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -145,27 +146,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--retry-wait-s", type=float, default=RETRY_WAIT_S)
     options = parser.parse_args(arguments)
+    code = 0
     try:
-        model = parse(json.loads(options.spec.read_text(encoding="utf-8")))
+        model = Model.parse(json.loads(options.spec.read_text(encoding="utf-8")))
         fetch(model, options.directory, retry_wait_s=options.retry_wait_s)
-    except FetchError as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
-    return 0
-
-
-def parse(spec: Mapping[str, Any]) -> Model:
-    """Read what the spec says."""
-    files = [File(path=path, size_bytes=file["size"], sha256=file["sha256"]) for path, file in spec["files"].items()]
-    return Model(repo=spec["repo"], revision=spec["revision"], files=tuple(files))
+    except* FetchError as group:
+        print(*group.exceptions, sep="\n", file=sys.stderr, flush=True)
+        code = 1
+    return code
 
 
 def fetch(model: Model, directory: Path, *, retry_wait_s: float = RETRY_WAIT_S) -> None:
-    """Download and verify every file of `model` into `directory`; raises FetchError."""
+    """Download and verify every file of `model` into `directory`; raises FetchError, or a group of them."""
     endpoints = parse_endpoints(os.environ.get("HF_ENDPOINT", ""), token=read_token())
-    # Both are read when huggingface_hub is imported, and a list of addresses would be taken for one.
-    os.environ.update(SETTINGS, HF_ENDPOINT=endpoints[0].address)
-
+    # Read when huggingface_hub is imported: it would take a list of addresses for one, and warn with signed addresses.
+    os.environ.update(HF_ENDPOINT=endpoints[0].address, HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_VERBOSITY="error")
     shown = ", ".join(endpoint.shown for endpoint in endpoints)
     print(f"fetching {len(model.files)} files of {model.repo} at {model.revision} from {shown}", flush=True)
     started = time.monotonic()
@@ -174,8 +169,7 @@ def fetch(model: Model, directory: Path, *, retry_wait_s: float = RETRY_WAIT_S) 
         # An endpoint in trouble is not waited for again at every file.
         endpoints = [giver, *(endpoint for endpoint in endpoints if endpoint is not giver)]
         print(f"  {file.path}  {readable(file.size_bytes)}", flush=True)
-    duration_s = time.monotonic() - started
-    print(f"fetched {readable(model.size_bytes)} in {duration_s:.1f} s; sizes and sha256 verified", flush=True)
+    print(f"fetched {readable(model.size_bytes)} in {time.monotonic() - started:.1f} s; sizes and sha256 verified")
 
 
 def parse_endpoints(addresses: str, *, token: str | None) -> list[Endpoint]:
@@ -183,18 +177,18 @@ def parse_endpoints(addresses: str, *, token: str | None) -> list[Endpoint]:
 
     The token is the first one's, or belongs to another address of that host: a mirror is run by somebody else.
     """
-    first, *others = [address.rstrip("/") for address in re.split(r"[,\s]+", addresses) if address] or [
-        DEFAULT_ENDPOINT
-    ]
-    home = origin(first)
-    mirrors = [Endpoint(address=address, token=token if origin(address) == home else None) for address in others]
-    return [Endpoint(address=first, token=token), *mirrors]
+    listed = [address.rstrip("/") for address in re.split(r"[,\s]+", addresses) if address] or [DEFAULT_ENDPOINT]
+    endpoints = []
+    for address in listed:
+        gets_token = is_same_host(address, listed[0])
+        endpoints.append(Endpoint(address=address, token=token if gets_token else None, gets_token=gets_token))
+    return endpoints
 
 
-def origin(address: str) -> tuple[str, str | None]:
-    """Return the scheme and the host of an address: what is sent to a host over TLS is not sent to it without."""
-    parts = urlsplit(address)
-    return parts.scheme, parts.hostname
+def is_same_host(address: str, other: str) -> bool:
+    """Tell whether two addresses are of one host, both over TLS or both without."""
+    parts, others = urlsplit(address), urlsplit(other)
+    return (parts.scheme, parts.hostname) == (others.scheme, others.hostname)
 
 
 def read_token() -> str | None:
@@ -209,12 +203,15 @@ def read_token() -> str | None:
 def fetch_file(
     model: Model, file: File, endpoints: Sequence[Endpoint], *, directory: Path, retry_wait_s: float
 ) -> Endpoint:
-    """Download one file from the first endpoint that gives the right bytes, and return that; raises FetchError."""
+    """Download one file from the first endpoint that gives the right bytes, and return that.
+
+    Raises FetchError, or a group of what each endpoint's failure was.
+    """
     target = directory / file.path
-    if not target.resolve().is_relative_to(directory.resolve()):
-        raise FetchError(f"`{file.path}` lies outside of the model's folder", hint="make the lock file again")
     failures: list[EndpointError] = []
     for endpoint in endpoints:
+        if failures:
+            print(f"  {failures[-1].message}; asking {endpoint.hub}", flush=True)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as stream:
@@ -222,12 +219,11 @@ def fetch_file(
                 complete(partial, model, file, endpoint, retry_wait_s=retry_wait_s)
         except EndpointError as error:
             failures.append(error)
-            print(f"  {error.message}", flush=True)
         except OSError as error:
             raise disk_error(error, model, file) from error
         else:
             return endpoint
-    raise ExhaustedError(failures)
+    raise ExceptionGroup(f"no endpoint gives `{file.path}`", failures)
 
 
 def complete(partial: Partial, model: Model, file: File, endpoint: Endpoint, *, retry_wait_s: float) -> None:
@@ -236,66 +232,58 @@ def complete(partial: Partial, model: Model, file: File, endpoint: Endpoint, *, 
     while True:
         try:
             receive(partial, model, file, endpoint)
+            break
         except TransientError as error:
+            if partial.size_bytes == file.size_bytes:
+                break  # the end of the connection came with the last byte
             if partial.size_bytes >= furthest + PROGRESS_BYTES:
                 failures, furthest = 0, partial.size_bytes
-            wait_s = min(retry_wait_s * 2**failures, LONGEST_BACKOFF_S) if error.wait_s is None else error.wait_s
+            wait_s = retry_wait_s * 2**failures if error.wait_s is None else error.wait_s
             failures += 1
-            if failures > RETRIES or wait_s > LONGEST_RETRY_AFTER_S:
+            if failures > RETRIES or wait_s > LONGEST_WAIT_S:
                 raise
             place = f"at {readable(partial.size_bytes)} of {readable(file.size_bytes)}"
             print(f"  {error.message}; retry {failures} of {RETRIES} in {wait_s:g} s, {place}", flush=True)
             time.sleep(wait_s)
-        else:
-            return verify(partial, model, file, endpoint)
+    verify(partial, model, file, endpoint)
 
 
 def receive(partial: Partial, model: Model, file: File, endpoint: Endpoint) -> None:
     """Append to `partial` what it lacks; raises TransientError and its bases, and OSError of the disk."""
     from httpx2 import HTTPError, InvalidURL  # noqa: PLC0415 - after the settings
-    from huggingface_hub import constants, get_session, hf_hub_url  # noqa: PLC0415 - after the settings
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled  # noqa: PLC0415 - after the settings
-    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # noqa: PLC0415 - after the settings
+    from huggingface_hub import constants, errors, get_session, utils  # noqa: PLC0415 - after the settings
 
+    library: Any = utils  # typed, but it does not declare which names it exports
+    address = f"{endpoint.address}/{quote(model.repo)}/resolve/{model.revision}/{quote(file.path)}"
     headers = {"Accept-Encoding": "identity"}
     if partial.size_bytes:
         headers["Range"] = f"bytes={partial.size_bytes}-"
     try:
-        headers |= build_hf_headers(token=endpoint.token or False, library_name="build-image")
-        address = hf_hub_url(model.repo, file.path, revision=model.revision, endpoint=endpoint.address)
+        headers |= library.build_hf_headers(token=endpoint.token or False, library_name="build-image")
         timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
         with get_session().stream("GET", address, headers=headers, timeout=timeout_s) as answer:
-            hf_raise_for_status(answer)
-            if not is_rest(answer, partial.size_bytes):
-                partial.restart()
+            library.hf_raise_for_status(answer)
+            if not answer.headers.get("Content-Range", "").startswith(f"bytes {partial.size_bytes}-"):
+                partial.restart()  # a server without ranges sends the whole file
             for block in answer.iter_bytes():
                 partial.append(block)
                 if partial.size_bytes > file.size_bytes:
                     return  # whatever follows, these are other bytes
-    except (HTTPError, InvalidURL, HFValidationError, OfflineModeIsEnabled) as error:
+    except (HTTPError, InvalidURL, errors.OfflineModeIsEnabled) as error:
         raise explained(error, model, file, endpoint) from error
-
-
-def is_rest(answer: "Response", start: int) -> bool:
-    """Tell whether an answer goes on at byte `start`; a server without ranges sends the whole file."""
-    return answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
 def verify(partial: Partial, model: Model, file: File, endpoint: Endpoint) -> None:
     """Raise EndpointError unless what has arrived is the file that was locked."""
-    place = f"`{file.path}` of `{model.repo}`"
-    hint = (
-        "a proxy or a mirror that alters files is named by HTTPS_PROXY or HF_ENDPOINT; "
-        "if the lock file was edited, make it again with `build-image lock --upgrade MODEL`"
-    )
-    blame = f"{endpoint.hub}, or something between, sent other bytes"
     if partial.size_bytes != file.size_bytes:
-        more = "more than " if partial.size_bytes > file.size_bytes else ""
-        arrived = file.size_bytes if more else partial.size_bytes
-        raise EndpointError(f"{place} has {more}{arrived} bytes, not {file.size_bytes}: {blame}", hint=hint)
-    actual = partial.digest.hexdigest()
-    if actual != file.sha256:
-        raise EndpointError(f"{place} has the sha256 {actual}, not {file.sha256}: {blame}", hint=hint)
+        difference = f"another size than {file.size_bytes} bytes ({partial.size_bytes} arrived)"
+    elif partial.digest.hexdigest() != file.sha256:
+        difference = f"the sha256 {partial.digest.hexdigest()}, not {file.sha256}"
+    else:
+        return
+    blame = f"{endpoint.hub}, or something between, sent other bytes"
+    hint = "check HTTPS_PROXY and HF_ENDPOINT; `build-image lock --upgrade MODEL` locks what the Hub has now"
+    raise EndpointError(f"`{file.path}` of `{model.repo}` has {difference}: {blame}", hint=hint)
 
 
 def explained(error: Exception, model: Model, file: File, endpoint: Endpoint) -> FetchError:
@@ -303,51 +291,64 @@ def explained(error: Exception, model: Model, file: File, endpoint: Endpoint) ->
     import httpx2  # noqa: PLC0415 - after the settings
     from huggingface_hub import errors  # noqa: PLC0415 - after the settings
 
+    if isinstance(error, errors.HfHubHTTPError):
+        return explained_answer(error, model, file, endpoint)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        hint = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
+        return FetchError(f"`{model.repo}` is on the Hub, but the environment forbids its use", hint=hint)
+    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+        hint = "set HF_ENDPOINT to addresses such as https://hub.example.com, or unset it"
+        return FetchError(f"HF_ENDPOINT is not a web address: `{endpoint.shown}`", hint=hint)
+    return explained_break(error, file, endpoint)
+
+
+def explained_answer(error: "HfHubHTTPError", model: Model, file: File, endpoint: Endpoint) -> FetchError:
+    """Say what an answer means in which the Hub tells its reason; without one its status has to do."""
+    from huggingface_hub import errors  # noqa: PLC0415 - after the settings
+
     repo, hub = model.repo, endpoint.hub
     gone = "its history was rewritten: choose another commit with `build-image lock --upgrade MODEL`"
     match error:
         case errors.GatedRepoError():
             page = f"{endpoint.shown}/{repo}"
-            hint = f"accept its licence at {page}, then set HF_TOKEN to a token of that account{token_rule(endpoint)}"
+            hint = f"accept the licence at {page}, then set a token of that account as {endpoint.token_name}"
             return FetchError(f"`{repo}` is gated: {hub} gives it to accounts that accepted its licence", hint=hint)
+        case errors.RepositoryNotFoundError():
+            hint = f"check `repo`; a private repository needs a token that may read it in {endpoint.token_name}"
+            return EndpointError(f"{hub} has no repository `{repo}` for this account", hint=hint)
         case errors.RevisionNotFoundError():
             return EndpointError(f"`{repo}` has no revision `{model.revision}` any more at {hub}", hint=gone)
         case errors.RemoteEntryNotFoundError():
-            return EndpointError(f"`{repo}` has no file `{file.path}` at `{model.revision}` at {hub}", hint=gone)
-        case errors.HfHubHTTPError():
-            return explained_status(error.response, model, endpoint)
-        case errors.OfflineModeIsEnabled():
-            hint = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
-            return FetchError(f"`{repo}` can't be fetched: the environment forbids the Hub's use", hint=hint)
-        case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
-            hint = "set HF_ENDPOINT to addresses such as https://hub.example.com, or unset it"
-            return FetchError(f"HF_ENDPOINT is not a web address: `{endpoint.shown}`", hint=hint)
-        case errors.HFValidationError():
-            return FetchError(f"`{repo}` is not the name of a repository", hint="check `repo` in the manifest")
-    return explained_break(error, file, endpoint)
+            return EndpointError(f"`{repo}` has no file `{file.path}` any more at {hub}", hint=gone)
+    return explained_status(error.response, model, endpoint)
 
 
 def explained_status(answer: "Response", model: Model, endpoint: Endpoint) -> FetchError:
-    """Say what an HTTP status means; where a content network has the file, its refusals pass with a new address."""
-    from huggingface_hub.utils import parse_ratelimit_headers  # noqa: PLC0415 - after the settings
-
-    status, hub = answer.status_code, endpoint.hub
-    if answer.history or status == 408 or status >= 500:
-        hint = "try again later, or name mirrors after it in HF_ENDPOINT"
-        message = f"{sender(answer.request.url.host, endpoint)} answers HTTP {status} for `{model.repo}`"
-        return TransientError(message, hint=hint, wait_s=retry_after(answer.headers))
-    if status in {401, 404}:
-        hint = f"check `repo`; a private repository needs a token that may read it in HF_TOKEN{token_rule(endpoint)}"
-        return EndpointError(f"{hub} has no repository `{model.repo}` for this account (HTTP {status})", hint=hint)
-    if status == 403:
-        hint = f"check what the token in HF_TOKEN may read{token_rule(endpoint)}"
-        return FetchError(f"{hub} refuses to give `{model.repo}` to this account", hint=hint)
+    """Say what an HTTP status means."""
+    status, asked = answer.status_code, sender(answer.request.url.host, endpoint)
     if status == 429:
-        limit = parse_ratelimit_headers(answer.headers)
-        wait_s = float(limit.reset_in_seconds) if limit and not limit.remaining else retry_after(answer.headers)
-        hint = "wait a few minutes; with a token in HF_TOKEN the Hub allows more requests"
-        return TransientError(f"{hub} limits the rate of requests", hint=hint, wait_s=wait_s)
-    return EndpointError(f"{hub} answers HTTP {status} for `{model.repo}`", hint="check HF_ENDPOINT")
+        return rate_limit(answer, endpoint)
+    # Where large files are, a signed address may have run out: the next attempt is given a new one.
+    if status == 408 or status >= 500 or asked != endpoint.hub:
+        hint = "try again later, or name mirrors in HF_ENDPOINT, after the Hub"
+        wait_s = retry_after(answer.headers)
+        return TransientError(f"{asked} answers HTTP {status} for `{model.repo}`", hint=hint, wait_s=wait_s)
+    if status in {401, 403}:
+        hint = f"check the token that is set as {endpoint.token_name}"
+        return FetchError(f"{asked} refuses to give `{model.repo}` to this account", hint=hint)
+    return EndpointError(f"{asked} answers HTTP {status} for `{model.repo}`", hint="check `repo` and HF_ENDPOINT")
+
+
+def rate_limit(answer: "Response", endpoint: Endpoint) -> TransientError:
+    """Say that there were too many requests, and how long to wait."""
+    from huggingface_hub import utils  # noqa: PLC0415 - after the settings
+
+    library: Any = utils  # typed, but it does not declare which names it exports
+    limit = library.parse_ratelimit_headers(answer.headers)
+    wait_s = float(limit.reset_in_seconds) if limit and not limit.remaining else retry_after(answer.headers)
+    asked = "" if wait_s is None else f" and asks for a pause of {wait_s:g} s"
+    hint = f"try again later; the Hub allows more requests with a token, set as {endpoint.token_name}"
+    return TransientError(f"{endpoint.hub} limits the rate of requests{asked}", hint=hint, wait_s=wait_s)
 
 
 def explained_break(error: Exception, file: File, endpoint: Endpoint) -> EndpointError:
@@ -367,11 +368,6 @@ def explained_break(error: Exception, file: File, endpoint: Endpoint) -> Endpoin
 def sender(host: str, endpoint: Endpoint) -> str:
     """Name who was asked: the Hub keeps large files at other hosts, which a firewall may block."""
     return endpoint.hub if host in {"", urlsplit(endpoint.address).hostname} else f"{host}, for {endpoint.hub}"
-
-
-def token_rule(endpoint: Endpoint) -> str:
-    """Say where a token would have to be, for an endpoint that sees none of the build's."""
-    return "" if endpoint.token or not read_token() else " (only the first endpoint in HF_ENDPOINT is given it)"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -5,14 +5,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
 
 from builder import hub
-from builder.errors import BuildImageError, InputError, UnreachableError
-from builder.repository import RepositoryFile
-from tests.support.hub_server import HubServer, Request
+from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
+from builder.repository import RepositoryFile, git_blob_id
+from tests.support.hub_server import BodyFault, HubServer, Request
 
 REPOSITORY = "example/model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -237,6 +238,13 @@ def test_an_endpoint_that_is_no_address_is_the_users_to_correct() -> None:
     assert caught.value.message == "HF_ENDPOINT is not a web address: `hub.example.com`"
 
 
+def test_a_list_with_an_endpoint_that_can_not_be_parsed_is_the_users_to_correct() -> None:
+    with pytest.raises(InputError) as caught:
+        hub.resolve(REPOSITORY, revision=COMMIT, endpoint="https://hub.example.com http://[mirror", retries=0)
+
+    assert caught.value.message == "HF_ENDPOINT has what is not a web address: Invalid IPv6 URL"
+
+
 def test_offline_mode_is_the_users_to_correct(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     error = failure(server)
@@ -274,3 +282,69 @@ def test_a_certificate_bundle_makes_a_private_hub_trusted(directory: Path, certi
         trusted = resolve(server).read("config.json")
 
     assert (type(refused), trusted) == (UnreachableError, b'{"hidden_size": 384}')
+
+
+def test_another_commit_than_the_one_asked_for_is_refused(server: HubServer) -> None:
+    server.moved[COMMIT] = "f" * 40
+    error = failure(server)
+    blame = f"the Hub at `{server.endpoint}`, or something between, sent other bytes"
+    assert error.message == f"`{REPOSITORY}` came at the commit {'f' * 40}, not {COMMIT}: {blame}"
+
+
+@pytest.mark.parametrize(
+    ("card", "tags", "licence"),
+    [
+        ({"license": "apache-2.0"}, ["license:mit"], "apache-2.0"),
+        ({"license": "other", "license_name": "gemma  terms\n"}, [], "gemma terms"),
+        ({"license": "other"}, [], "other"),
+        ({"license": ["mit", "apache-2.0"]}, [], "mit, apache-2.0"),
+        ({"language": "en"}, ["bert", "license:cc-by-nc-4.0"], "cc-by-nc-4.0"),
+        ({}, [], ""),
+    ],
+)
+def test_the_licence_is_what_the_model_card_names(
+    server: HubServer, card: dict[str, Any], tags: list[str], licence: str
+) -> None:
+    server.cards[REPOSITORY] = card
+    server.tags[REPOSITORY] = tags
+    assert resolve(server).licence == licence
+
+
+def test_a_repository_without_a_model_card_names_no_licence(server: HubServer) -> None:
+    assert resolve(server).licence == ""
+
+
+@pytest.mark.parametrize(("repo", "gated"), [(REPOSITORY, False), ("example/gated", True)])
+def test_a_listing_says_whether_its_files_are_gated(server: HubServer, repo: str, gated: bool) -> None:
+    assert resolve(server, repo).gated is gated
+
+
+def test_a_model_card_that_is_none_is_not_a_hub_s(server: HubServer) -> None:
+    server.cards[REPOSITORY] = {"license": 5}
+    assert failure(server).message == f"what answers at `{server.endpoint}` is not a Hugging Face Hub"
+
+
+def test_a_small_file_with_other_bytes_is_refused(server: HubServer) -> None:
+    server.inject(BodyFault(is_corrupt=True), path="*/config.json")
+    error = failure(server)
+
+    right = b'{"hidden_size": 384}'
+    difference = f"has the git blob id {git_blob_id(b'z' + right[1:])}, not {git_blob_id(right)}"
+    blame = f"the Hub at `{server.endpoint}`, or something between, sent other bytes"
+    assert (type(error), error.exit_code) == (FailedError, 1)
+    assert error.message == f"`config.json` of `{REPOSITORY}` {difference}: {blame}"
+    assert error.hint == "check HTTPS_PROXY and HF_ENDPOINT"
+
+
+def test_a_large_file_with_other_bytes_is_refused_by_its_sha256(server: HubServer) -> None:
+    server.inject(BodyFault(is_corrupt=True), path="*/model.onnx")
+    with pytest.raises(FailedError, match="`onnx/model.onnx` of `example/model` has the sha256 "):
+        resolve(server).read("onnx/model.onnx")
+
+
+def test_a_part_of_another_length_is_refused(server: HubServer) -> None:
+    server.inject(BodyFault(replacement=bytes(10)), path="/content-network/*")
+    with pytest.raises(FailedError) as caught, resolve(server).open("onnx/model.onnx") as stream:
+        stream.read(1)
+    blame = f"the Hub at `{server.endpoint}`, or something between, sent other bytes"
+    assert caught.value.message == f"bytes 0 to 131071 of `onnx/model.onnx` of `{REPOSITORY}` came as 10 bytes: {blame}"

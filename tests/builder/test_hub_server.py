@@ -1,14 +1,15 @@
 import hashlib
+import http.client
 from http import HTTPStatus
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
 
 from builder.repository import git_blob_id
-from tests.support.hub_server import HubServer
+from tests.support.hub_server import BodyFault, Failure, HubServer
 from tests.support.hub_server import Request as Answered
 
 REPOSITORY = "example/model"
@@ -134,3 +135,93 @@ def test_a_failure_is_given_as_often_as_asked(directory: Path) -> None:
         answers = [status_of(f"{server.endpoint}/api/models/{REPOSITORY}") for _ in range(3)]
 
     assert answers == [(503, None), (503, None), (200, None)]
+
+
+WEIGHTS_ADDRESS = f"/{REPOSITORY}/resolve/main/onnx/model.onnx"
+
+
+def test_a_fault_strikes_its_path_alone_and_as_often_as_asked(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.inject(Failure(status=503, headers={"X-Error-Code": "Busy"}), path="*/config.json", times=2)
+        config = f"{server.endpoint}/{REPOSITORY}/resolve/main/config.json"
+        answers = [status_of(server.endpoint + WEIGHTS_ADDRESS), *(status_of(config) for _ in range(3))]
+
+    assert answers == [(200, None), (503, "Busy"), (503, "Busy"), (200, None)]
+
+
+def test_a_fault_can_strike_always(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.inject(Failure(status=503), path="*", times=None)
+        assert {status_of(server.endpoint + WEIGHTS_ADDRESS) for _ in range(5)} == {(503, None)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "body"),
+    [
+        (BodyFault(is_corrupt=True), b"\x01" + FILES["onnx/model.onnx"][1:]),
+        (BodyFault(replacement=b"login"), b"login"),
+    ],
+)
+def test_a_body_can_be_changed_on_its_way(directory: Path, fault: BodyFault, body: bytes) -> None:
+    with HubServer(directory) as server:
+        server.inject(fault, path="/content-network/*")
+        bodies = []
+        for _ in range(2):
+            with urlopen(server.endpoint + WEIGHTS_ADDRESS) as answer:  # noqa: S310 - loopback
+                bodies.append((answer.headers["Content-Length"], answer.read()))
+
+    right = FILES["onnx/model.onnx"]
+    assert bodies == [(str(len(body)), body), (str(len(right)), right)]
+
+
+def test_a_connection_can_end_within_a_body_that_was_announced_whole(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.inject(BodyFault(sent_bytes=100), path="*/model.onnx")
+        with urlopen(server.endpoint + WEIGHTS_ADDRESS) as answer:  # noqa: S310 - loopback
+            length = answer.headers["Content-Length"]
+            with pytest.raises(http.client.IncompleteRead) as caught:
+                answer.read()
+
+    assert (length, caught.value.partial) == ("10240", FILES["onnx/model.onnx"][:100])
+
+
+def test_a_connection_can_be_reset_within_a_body(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.inject(BodyFault(sent_bytes=100, is_reset=True), path="*/model.onnx")
+        with pytest.raises(ConnectionResetError), urlopen(server.endpoint + WEIGHTS_ADDRESS) as answer:  # noqa: S310 - loopback
+            answer.read()
+
+
+def test_a_revision_can_be_gone(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.gone.add(COMMIT)
+        answers = [status_of(f"{server.endpoint}/api/models/{REPOSITORY}/revision/{name}") for name in (COMMIT, "main")]
+
+    assert answers == [(404, "RevisionNotFound"), (200, None)]
+
+
+def test_a_revision_can_be_answered_with_another(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.moved[COMMIT] = "f" * 40
+        assert HfApi(endpoint=server.endpoint, token=False).model_info(REPOSITORY, revision=COMMIT).sha == "f" * 40
+
+
+def test_the_real_client_reads_licence_and_gate(directory: Path) -> None:
+    with HubServer(directory, gated=[REPOSITORY]) as server:
+        server.cards[REPOSITORY] = {"license": "other", "license_name": "gemma"}
+        server.tags[REPOSITORY] = ["license:other"]
+        info = HfApi(endpoint=server.endpoint, token=False).model_info(REPOSITORY)
+
+    assert info.card_data is not None
+    assert (info.gated, info.tags) == ("manual", ["license:other"])
+    assert (info.card_data.license, info.card_data.license_name) == ("other", "gemma")
+
+
+def test_the_real_client_sees_that_files_are_in_xet(directory: Path) -> None:
+    with HubServer(directory) as server:
+        server.has_xet = True
+        address = hf_hub_url(REPOSITORY, "onnx/model.onnx", endpoint=server.endpoint)
+        metadata = get_hf_file_metadata(address, token=False)
+
+    assert metadata.xet_file_data is not None
+    assert metadata.xet_file_data.file_hash == "f" * 64

@@ -1,25 +1,29 @@
 """Own a stand-in for the Hugging Face Hub on loopback: it serves folders as model repositories and forgets nothing.
 
 `DIRECTORY/<organisation>/<name>` is served as that repository, at `main` and at every 40-hex revision. Large files
-are redirected to another host name, as the Hub does with its content network. Run it by hand with
-`python -m tests.support.hub_server DIRECTORY --port 8000`.
+are redirected to another host name, as the Hub does with its content network. Faults can be put into any answer.
+Run it by hand with `python -m tests.support.hub_server DIRECTORY --port 8000`.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import re
+import socket
 import ssl
+import struct
 import sys
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from builder.repository import RepositoryFile, git_blob_id, large_file
@@ -30,6 +34,8 @@ _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _CONTENT = re.compile(r"/content-network/([^/]+/[^/]+)/(.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _LARGE = re.compile(r"\.(onnx|onnx_data|bin|safetensors)$|(^|/)tokenizer\.json$|_value$")
+_LINGER_NONE = struct.pack("ii", 1, 0)  # closing the socket then resets the connection
+_XET_HASH = "f" * 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +56,39 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BodyFault:
+    """What happens to the body of a file on its way; the headers announce the right one.
+
+    `sent_bytes` of it are sent and the connection ends, by a reset when `is_reset`; `is_corrupt` changes the first
+    byte; `replacement` is sent, with its own length, in its place.
+    """
+
+    sent_bytes: int | None = None
+    is_reset: bool = False
+    is_corrupt: bool = False
+    replacement: bytes | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Injected:
+    """A fault, the paths of requests that it strikes as a pattern, and how often it still does; None is always."""
+
+    fault: Failure | BodyFault
+    pattern: str
+    times: int | None
+
+
+FaultT = TypeVar("FaultT", Failure, BodyFault)
+
+
 class HubServer:
     """Serve `directory` while the `with` block runs.
 
     With `token` every request needs it; `gated` repositories list their files but give none away; `certificate`, a
-    PEM file with its key, makes it speak HTTPS.
+    PEM file with its key, makes it speak HTTPS. Revisions in `gone` are not there any more, and those in `moved` are
+    answered with another commit. `cards` and `tags` have what model cards say. `has_ranges` off sends whole files,
+    and `has_xet` announces large ones as the Hub's Xet storage does.
     """
 
     def __init__(
@@ -72,6 +106,13 @@ class HubServer:
         self.requests: list[Request] = []
         self.failures: deque[Failure] = deque()
         self.has_ranges = True
+        self.has_xet = False
+        self.gone: set[str] = set()
+        self.moved: dict[str, str] = {}
+        self.cards: dict[str, Mapping[str, Any]] = {}
+        self.tags: dict[str, list[str]] = {}
+        self._injected: list[_Injected] = []
+        self._lock = threading.Lock()
         self._listings: dict[tuple[Path, int, int], RepositoryFile] = {}
         self._http = _HubHTTPServer(("127.0.0.1", port), self)
         self.scheme = "http"
@@ -106,6 +147,27 @@ class HubServer:
         """Answer the next `times` requests with `status`."""
         self.failures.extend([Failure(status=status, headers=headers or {})] * times)
 
+    def inject(self, fault: Failure | BodyFault, *, path: str, times: int | None = 1) -> None:
+        """Put `fault` into the next `times` answers (None: into all) to requests whose path matches `path`.
+
+        `path` is a pattern such as `*/config.json`; `/content-network/*` are the bodies of large files alone.
+        """
+        self._injected.append(_Injected(fault=fault, pattern=path, times=times))
+
+    def clear_faults(self) -> None:
+        """Answer rightly again."""
+        with self._lock:
+            self._injected.clear()
+
+    def struck(self, path: str, kind: type[FaultT]) -> FaultT | None:
+        """Return the fault that the answer to a request for `path` has to have, and count it."""
+        with self._lock:
+            for injected in self._injected:
+                if isinstance(injected.fault, kind) and injected.times != 0 and fnmatchcase(path, injected.pattern):
+                    injected.times = None if injected.times is None else injected.times - 1
+                    return injected.fault
+        return None
+
     def commit(self, repository: str) -> str:
         """Return the commit that `main` of a repository stands at: it changes with any file."""
         listing = "".join(f"{path} {file.blob_id}\n" for path, file in self.listing(repository).items())
@@ -123,6 +185,12 @@ class HubServer:
         if key not in self._listings:
             self._listings[key] = _describe(path)
         return self._listings[key]
+
+
+def _altered(content: bytes, fault: BodyFault) -> bytes:
+    if fault.replacement is not None:
+        return fault.replacement
+    return bytes([content[0] ^ 1]) + content[1:] if fault.is_corrupt else content
 
 
 def _describe(path: Path) -> RepositoryFile:
@@ -169,6 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         )
         path = unquote(urlsplit(self.path).path)
         try:
+            if failure := hub.struck(path, Failure):
+                self._send(failure.status, b"", failure.headers)
+                return
             if match := _CONTENT.fullmatch(path):
                 self._send_file(hub.directory / match[1] / match[2], {})
                 return
@@ -205,9 +276,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(404, code="RepoNotFound", message="Repository not found")
         if revision == "main":
             return self.server.hub.commit(repository)
-        if not _COMMIT.fullmatch(revision):
+        if not _COMMIT.fullmatch(revision) or revision in self.server.hub.gone:
             raise _RefusedError(404, code="RevisionNotFound", message=f"Invalid rev id: {revision}")
-        return revision
+        return self.server.hub.moved.get(revision, revision)
 
     def _information(self, repository: str, commit: str) -> dict[str, Any]:
         hub = self.server.hub
@@ -220,7 +291,9 @@ class _Handler(BaseHTTPRequestHandler):
                     sibling["lfs"] = {"sha256": file.sha256, "size": file.size_bytes, "pointerSize": 134}
             siblings.append(sibling)
         gated = "manual" if repository in hub.gated else False
-        return {"id": repository, "modelId": repository, "sha": commit, "gated": gated, "siblings": siblings}
+        card = {"cardData": dict(hub.cards[repository])} if repository in hub.cards else {}
+        information = {"id": repository, "modelId": repository, "sha": commit, "gated": gated, "siblings": siblings}
+        return {**information, **card, "tags": hub.tags.get(repository, [])}
 
     def _tree(self, repository: str) -> list[dict[str, Any]]:
         entries = []
@@ -246,14 +319,20 @@ class _Handler(BaseHTTPRequestHandler):
         other_host = "localhost" if self.headers.get("Host", "").startswith("127.") else "127.0.0.1"
         headers["Location"] = f"{hub.scheme}://{other_host}:{hub.port}/content-network/{repository}/{path}"
         headers |= {"X-Linked-ETag": f'"{file.sha256}"', "X-Linked-Size": str(file.size_bytes)}
+        if hub.has_xet:
+            route = f"{hub.endpoint}/api/models/{repository}/xet-read-token/{commit}"
+            headers |= {"X-Xet-Hash": _XET_HASH, "Link": f'<{route}>; rel="xet-auth"'}
         self._send(HTTPStatus.FOUND, b"", headers)
 
     def _send_file(self, path: Path, headers: Mapping[str, str]) -> None:
+        fault = self.server.hub.struck(unquote(urlsplit(self.path).path), BodyFault) if self.command == "GET" else None
         content = path.read_bytes()
+        if fault is not None:
+            content = _altered(content, fault)
         headers = {**headers, "Accept-Ranges": "bytes"}
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
         if match is None or not self.server.hub.has_ranges:
-            self._send(HTTPStatus.OK, content, headers)
+            self._send(HTTPStatus.OK, content, headers, fault)
             return
         first = int(match[1])
         last = min(int(match[2] or len(content)), len(content) - 1)
@@ -262,19 +341,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", headers)
             return
         headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        self._send(HTTPStatus.PARTIAL_CONTENT, content[first : last + 1], headers)
+        self._send(HTTPStatus.PARTIAL_CONTENT, content[first : last + 1], headers, fault)
 
     def _send_json(self, value: Any) -> None:
         self._send(HTTPStatus.OK, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], fault: BodyFault | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        if self.command == "HEAD":
+            return
+        self.wfile.write(body[: fault.sent_bytes] if fault else body)
+        if fault is not None and fault.sent_bytes is not None:
+            self.close_connection = True
+            if fault.is_reset:  # the base class would say goodbye first
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+                os.close(self.connection.detach())
 
 
 def main() -> None:
