@@ -1,6 +1,7 @@
 """Own `bundle.json`: the decisions about an image's models as the runtime reads them; it decides nothing."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from builder import layout
@@ -14,29 +15,34 @@ VERSION = 1
 CACHE = "/opt/hf-cache"  # HF_HOME of the image
 
 
-def document(models: "Sequence[LockedModel]") -> bytes:
-    """Return the text of `bundle.json` for `models`."""
-    content = {"version": VERSION, "models": [_entry(model) for model in models]}
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+def document(models: "Sequence[LockedModel]", *, cache: str = CACHE) -> bytes:
+    """Return the text of `bundle.json` for `models`, whose files lie in the folder `cache`."""
+    content = {"version": VERSION, "models": [_entry(model, cache=cache) for model in models]}
+    # Sorted, because a lock that is read back has its keys in another order than one that was just made.
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _entry(model: "LockedModel") -> dict[str, Any]:
+def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:
     recipe = model.recipe
     return {
         "name": model.name,
         "task": recipe.task,
         "source": model.source,
         "revision": model.revision,
-        "path": f"{CACHE}/{layout.snapshot_directory(model.source, model.revision)}",
+        "path": f"{cache}/{layout.snapshot_directory(model.source, model.revision)}",
         "graph": recipe.graph,
+        "inputs": {name: asdict(value) for name, value in recipe.inputs.items()},
         "output": recipe.output,
-        "pooling": recipe.pooling,
+        "pooling": list(recipe.pooling),
+        "include_prompt": recipe.include_prompt,
+        "dense": [asdict(layer) for layer in recipe.dense],
         "normalize": recipe.normalize,
         "dimensions": list(recipe.dimensions),
         "prompts": dict(recipe.prompts),
         "default_prompt": recipe.default_prompt,
         "max_length": recipe.max_length,
         "pad_token_id": recipe.pad_token_id,
+        "padding_side": recipe.padding_side,
         "activation": recipe.activation,
         "files": {
             path: {"size_bytes": file.size_bytes, "sha256": file.sha256} for path, file in sorted(model.files.items())

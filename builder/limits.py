@@ -1,14 +1,20 @@
-"""Own how many tokens a model takes and which token pads them, read from its configs; it reads no weights."""
+"""Own how many tokens a model takes, and which token pads them on which side, all read from its configs."""
 
+import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from builder.errors import InputError
 from builder.repository import Repository, read_json_object
 
+Side = Literal["left", "right"]
+
 # Tokenizers without a limit say 10 to the power of 30 (transformers' VERY_LARGE_INTEGER).
 _UNLIMITED = 10**6
+# The tokenizers library writes version, truncation and padding first.
+_HEAD_BYTES = 16 * 2**10
+_PADDING_KEY = re.compile(r'"padding"\s*:\s*')
 # Families that number positions from the padding token's id plus one, as fairseq did, and so lose those rows.
 _OFFSET_FAMILIES = {"camembert", "data2vectext", "longformer", "mpnet", "roberta", "xlmroberta", "xlmrobertaxl", "xmod"}
 
@@ -66,3 +72,27 @@ def pad_token_id(repository: Repository, config: Mapping[str, Any]) -> int:
             return int(added["id"])
     message = f"neither `config.json` nor the tokenizer of `{repository.source}` has a padding token"
     raise InputError(message, hint="add `pad_token_id` to the repository's config.json")
+
+
+def padding_side(repository: Repository) -> Side:
+    """Return the side that the tokenizer pads; transformers' own default, right, where its files say nothing."""
+    stated = read_json_object(repository, "tokenizer_config.json").get("padding_side")
+    if stated is None:
+        stated = _padding(repository).get("direction")
+    return "left" if str(stated).lower() == "left" else "right"
+
+
+def _padding(repository: Repository) -> Mapping[str, Any]:
+    """Return what `tokenizer.json` says of padding: at its start, before a vocabulary that can have many megabytes."""
+    if "tokenizer.json" not in repository.files:
+        return {}
+    with repository.open("tokenizer.json") as stream:
+        head = stream.read(_HEAD_BYTES).decode(errors="replace")
+    key = _PADDING_KEY.search(head)
+    if key is None:
+        return {}
+    try:
+        padding, _ = json.JSONDecoder().raw_decode(head, key.end())
+    except ValueError as error:
+        raise InputError(f"`tokenizer.json` of `{repository.source}` is not JSON: {error}") from error
+    return padding if isinstance(padding, dict) else {}

@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from builder.dense import Dense
 from builder.errors import FailedError, InputError
+from builder.inputs import Input
 from builder.lock import Lock, LockedFile, LockedModel
 from builder.recipe import Recipe
 
@@ -80,7 +82,6 @@ def _lock(content: Mapping[str, Any]) -> Lock:
 
 def _model(name: str, entry: Mapping[str, Any]) -> LockedModel:
     files = {path: LockedFile(**file) for path, file in entry["files"].items()}
-    decided = {**entry["recipe"], "dimensions": tuple(entry["recipe"]["dimensions"]), "files": tuple(sorted(files))}
     return LockedModel(
         name=name,
         asked=entry["asked"],
@@ -88,7 +89,14 @@ def _model(name: str, entry: Mapping[str, Any]) -> LockedModel:
         revision=entry["revision"],
         licence=entry["licence"],
         is_gated=entry["gated"],
-        recipe=Recipe(**decided),
+        recipe=_recipe(entry["recipe"], files=tuple(sorted(files))),
         files=files,
         folder=None,
     )
+
+
+def _recipe(decided: Mapping[str, Any], *, files: tuple[str, ...]) -> Recipe:
+    inputs = {name: Input(**{**value, "shape": tuple(value["shape"])}) for name, value in decided["inputs"].items()}
+    lists = {key: tuple(decided[key]) for key in ("pooling", "dimensions")}
+    dense = tuple(Dense(**layer) for layer in decided["dense"])
+    return Recipe(**{**decided, **lists, "inputs": inputs, "dense": dense, "files": files})

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os.path
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -23,8 +25,9 @@ from builder.errors import InputError, Problem, ProblemsError
 
 Task = Literal["embedding", "reranker"]
 Dtype = Literal["fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4"]
-Pooling = Literal["mean", "cls"]
+PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 Activation = Literal["sigmoid", "identity"]
+Kind = Literal["server", "models"]
 
 _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
 _REPOSITORY_ID = r"^[\w.-]+/[\w.-]+$"
@@ -36,6 +39,14 @@ RepositoryId = Annotated[str, StringConstraints(pattern=_REPOSITORY_ID, max_leng
 Revision = Annotated[str, StringConstraints(pattern=_REVISION, max_length=128)]
 Tag = Annotated[str, AfterValidator(lambda text: text if "{" in text else reference.check_tag(text))]
 Count = Annotated[int, Field(gt=0, strict=True)]
+Pooling = Annotated[
+    list[PoolingMode],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value,
+        json_schema_input_type=PoolingMode | Annotated[list[PoolingMode], Field(min_length=1)],
+    ),
+    Field(min_length=1),
+]
 
 
 class _Section(BaseModel):
@@ -78,6 +89,7 @@ class Image(_Section):
     """One image: the models in it and the names it gets once it is tested."""
 
     models: Annotated[list[str], Field(min_length=1)]
+    kind: Kind = "server"
     repository: Annotated[str, AfterValidator(reference.check_repository)] | None = None
     tags: Annotated[list[Tag], Field(min_length=1)] = ["latest"]
 
@@ -154,7 +166,8 @@ def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
             manifest = Manifest.model_validate(read.data if read.data is not None else {})
         except ValidationError as error:
             problems += [_problem(read, details) for details in error.errors(include_url=False)]
-        problems += _cross_check(read, file.parent)
+        # As everywhere, the paths of a manifest that is a link are relative to the file that it leads to.
+        problems += _cross_check(read, (file.resolve() if file.is_symlink() else file).parent)
     if manifest is None or problems:
         raise ProblemsError(sorted(problems, key=lambda problem: problem.line or 0))
     return manifest
@@ -202,7 +215,7 @@ def _cross_check(read: Document, directory: Path) -> Iterator[Problem]:
 
 def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
     path = model.get("path")
-    if isinstance(path, str) and not (directory / path).is_dir():
+    if isinstance(path, str) and not os.path.isdir(directory / path):  # noqa: PTH112 - raises for no name at all
         yield read.problem(("models", name, "path"), f"there is no folder `{directory / path}`")
     default, prompts = model.get("default_prompt"), _mapping(model.get("prompts"))
     if isinstance(default, str) and prompts and default not in prompts:

@@ -71,16 +71,22 @@ def _external_data_path(graph: str, location: str, repository: Repository) -> st
     path = posixpath.normpath(posixpath.join(posixpath.dirname(graph), location))
     if path.startswith(("../", "/")) or path in {".", ".."}:
         raise InputError(f"`{graph}` of `{repository.source}` has weights outside of its repository: `{location}`")
+    folder = posixpath.dirname(graph)
+    if folder and not path.startswith(f"{folder}/"):
+        hint = "ONNX Runtime reads no weights from outside of the graph's folder: export the model again"
+        raise InputError(
+            f"`{graph}` of `{repository.source}` has weights outside of its folder: `{location}`", hint=hint
+        )
     if path not in repository.files:
         hint = "the export is incomplete: the file has to lie beside the graph under exactly this name"
         raise InputError(f"`{graph}` of `{repository.source}` needs `{path}`, which is missing", hint=hint)
     return path
 
 
-def baked_paths(repository: Repository, *, graph: str, external_data: Sequence[str]) -> tuple[str, ...]:
+def baked_paths(repository: Repository, *, graph: str, weights: Sequence[str]) -> tuple[str, ...]:
     """List every file that goes into the image, sorted; raises InputError when there is no `tokenizer.json`."""
     if "tokenizer.json" not in repository.files:
         hint = "save one with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
         raise InputError(f"`{repository.source}` has no `tokenizer.json`", hint=hint)
     companions = {path for path in repository.files if _BAKED.fullmatch(path)}
-    return tuple(sorted({graph, *external_data, *companions}))
+    return tuple(sorted({graph, *weights, *companions}))

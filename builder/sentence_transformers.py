@@ -1,6 +1,6 @@
 """Own the files that sentence-transformers saves beside a model, in its old and new layouts; it decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ _POOLING_SWITCHES = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _DEFAULT_POOLING = "mean"
+_POOLING_FOLDER = "1_Pooling"
 _TRANSFORMER_CONFIGS = (
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -38,12 +39,25 @@ class Pooling:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SentenceFiles:
-    """What the files say; `modules` are class names in the order of the pipeline, None without `modules.json`."""
+class Module:
+    """One step of the pipeline; only the last part of its class's path counts, as classes move between packages."""
 
-    modules: tuple[str, ...] | None
+    class_name: str
+    folder: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentenceFiles:
+    """What the files say; `modules` are in the order of the pipeline, None without `modules.json`.
+
+    `lowercases` asks for texts in lower case even if the tokenizer itself keeps upper case.
+    """
+
+    modules: tuple[Module, ...] | None
     pooling: Pooling | None
     max_seq_length: int | None
+    lowercases: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
     activation_class: str | None = None
@@ -53,31 +67,41 @@ def read_sentence_files(repository: Repository) -> SentenceFiles:
     """Read every such file that `repository` has; raises InputError when one is not what it should be."""
     modules = _read_modules(repository)
     settings = read_json_object(repository, "config_sentence_transformers.json")
+    transformers = [read_json_object(repository, path) for path in _TRANSFORMER_CONFIGS]
     prompts = settings.get("prompts") or {}
     return SentenceFiles(
-        modules=None if modules is None else tuple(modules),
-        pooling=_read_pooling(repository, (modules or {}).get("Pooling", "1_Pooling")),
-        max_seq_length=_read_max_seq_length(repository),
+        modules=modules,
+        pooling=_read_pooling(repository, modules or ()),
+        max_seq_length=_max_seq_length(transformers),
+        lowercases=any(config.get("do_lower_case") is True for config in transformers),
         prompts={name: prompt for name, prompt in prompts.items() if isinstance(prompt, str)},
         default_prompt=settings.get("default_prompt_name"),
         activation_class=settings.get("activation_fn"),
     )
 
 
-def _read_modules(repository: Repository) -> dict[str, str] | None:
-    """Return the folder of each module by its class; classes have moved between packages, so only the name counts."""
-    modules = read_json(repository, "modules.json")
-    if modules is None:
+def _read_modules(repository: Repository) -> tuple[Module, ...] | None:
+    listed = read_json(repository, "modules.json")
+    if listed is None:
         return None
     try:
-        return {module["type"].rpartition(".")[2]: module["path"].rstrip("/") for module in modules}
+        named = [(module["type"].rpartition(".")[2], module["path"].rstrip("/")) for module in listed]
     except (TypeError, KeyError, AttributeError) as error:
         message = f"`modules.json` of `{repository.source}` is not a list of modules with a type and a path"
         raise InputError(message) from error
+    return tuple(
+        Module(
+            class_name=class_name,
+            folder=folder,
+            config=read_json_object(repository, f"{folder}/config.json") if folder else {},
+        )
+        for class_name, folder in named
+    )
 
 
-def _read_pooling(repository: Repository, folder: str) -> Pooling | None:
-    config = read_json_object(repository, f"{folder}/config.json")
+def _read_pooling(repository: Repository, modules: Sequence[Module]) -> Pooling | None:
+    named = [module.config for module in modules if module.class_name == "Pooling"]
+    config = named[0] if named else read_json_object(repository, f"{_POOLING_FOLDER}/config.json")
     if not config:
         return None
     return Pooling(
@@ -98,9 +122,6 @@ def _pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return switched_on or (_DEFAULT_POOLING,)
 
 
-def _read_max_seq_length(repository: Repository) -> int | None:
-    for path in _TRANSFORMER_CONFIGS:
-        length = read_json_object(repository, path).get("max_seq_length")
-        if isinstance(length, int):
-            return length
-    return None
+def _max_seq_length(transformers: Sequence[Mapping[str, Any]]) -> int | None:
+    lengths = [config.get("max_seq_length") for config in transformers]
+    return next((length for length in lengths if isinstance(length, int)), None)

@@ -6,16 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.bundle import Side
 from runtime.tokenizer import Entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Entries padded on the right to one length: each array is [batch, sequence] int64."""
+    """Entries padded to one length: [batch, sequence] int64, and `skipped`, [batch] int64.
+
+    `position_ids` count attended tokens from zero, and are zero in the padding. `skipped` is how many tokens at the
+    start of each entry are attended but not pooled.
+    """
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
     token_type_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    skipped: NDArray[np.int64]
 
 
 def pack(lengths: Sequence[int], *, max_batch_tokens: int) -> list[list[int]]:
@@ -34,15 +41,23 @@ def pack(lengths: Sequence[int], *, max_batch_tokens: int) -> list[list[int]]:
     return groups
 
 
-def pad(entries: Sequence[Entry], *, pad_token_id: int) -> Batch:
-    """Lay entries side by side."""
-    shape = (len(entries), max(len(entry.ids) for entry in entries))
-    input_ids = np.full(shape, pad_token_id, dtype=np.int64)
-    attention_mask = np.zeros(shape, dtype=np.int64)
-    token_type_ids = np.zeros(shape, dtype=np.int64)
+def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side) -> Batch:
+    """Lay entries side by side, and fill the shorter ones up on one side."""
+    longest = max(len(entry.ids) for entry in entries)
+    shape = (len(entries), longest)
+    batch = Batch(
+        input_ids=np.full(shape, pad_token_id, dtype=np.int64),
+        attention_mask=np.zeros(shape, dtype=np.int64),
+        token_type_ids=np.zeros(shape, dtype=np.int64),
+        position_ids=np.zeros(shape, dtype=np.int64),
+        skipped=np.array([entry.skipped for entry in entries], dtype=np.int64),
+    )
     for row, entry in enumerate(entries):
         length = len(entry.ids)
-        input_ids[row, :length] = entry.ids
-        attention_mask[row, :length] = 1
-        token_type_ids[row, :length] = entry.type_ids
-    return Batch(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        start = longest - length if side == "left" else 0
+        place = (row, slice(start, start + length))
+        batch.input_ids[place] = entry.ids
+        batch.attention_mask[place] = 1
+        batch.token_type_ids[place] = entry.type_ids
+        batch.position_ids[place] = np.arange(length)
+    return batch

@@ -12,8 +12,13 @@ from runtime.errors import BundleError
 VERSION = 1
 
 Task = Literal["embedding", "reranker"]
-Pooling = Literal["mean", "cls"]
+PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 Activation = Literal["sigmoid", "identity"]
+DenseActivation = Literal["identity", "tanh"]
+Feed = Literal["input_ids", "attention_mask", "token_type_ids", "position_ids", "zeros"]
+Dtype = Literal["int64", "int32", "float32", "float16", "bool"]
+Size = Annotated[int, msgspec.Meta(ge=0)] | Literal["batch", "sequence"]
+Side = Literal["left", "right"]
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -26,8 +31,26 @@ class BakedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
+class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one input of a graph is fed with: something of the texts, or zeros of this shape."""
+
+    feed: Feed
+    dtype: Dtype
+    shape: tuple[Size, ...]
+
+
+class Dense(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One layer after pooling; `weights` is a safetensors file of the model."""
+
+    weights: _Text
+    in_features: _Count
+    out_features: _Count
+    bias: bool
+    activation: DenseActivation
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one model is served; `pooling` is None where the output already is one vector a text."""
+    """How one model is served; `pooling` is empty where the output already is one vector a text."""
 
     name: _Text
     task: Task
@@ -35,14 +58,18 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     revision: _Text
     path: _Text
     graph: _Text
+    inputs: dict[str, Input]
     output: _Text
-    pooling: Pooling | None
+    pooling: tuple[PoolingMode, ...]
+    include_prompt: bool
+    dense: tuple[Dense, ...]
     normalize: bool
     dimensions: tuple[_Count, ...]
     prompts: dict[str, str]
     default_prompt: str | None
     max_length: _Count
     pad_token_id: Annotated[int, msgspec.Meta(ge=0)]
+    padding_side: Side
     activation: Activation | None
     files: dict[str, BakedFile]
 
@@ -102,12 +129,16 @@ def _problems(bundle: Bundle) -> Iterator[str]:
 
 
 def _decision_problems(model: Model) -> Iterator[str]:
+    if all(value.feed != "input_ids" for value in model.inputs.values()):
+        yield "no input is fed with `input_ids`"
     if model.default_prompt is not None and model.default_prompt not in model.prompts:
         yield f"the default prompt `{model.default_prompt}` is not among the prompts"
     if model.task == "reranker":
         if model.activation is None:
             yield "a reranker needs an activation"
         return
+    if model.dense and not model.pooling:
+        yield "dense layers come after pooling, and there is none"
     if not model.dimensions:
         yield "an embedding model needs its dimensions"
     elif max(model.dimensions) > model.dimensions[0]:
@@ -118,6 +149,7 @@ def _file_problems(model: Model) -> Iterator[str]:
     if not Path(model.path).is_absolute():
         yield f"`{model.path}` is not an absolute path"
         return
-    for file in (model.graph_file, model.tokenizer_file):
+    weights = [Path(model.path, layer.weights) for layer in model.dense]
+    for file in (model.graph_file, model.tokenizer_file, *weights):
         if not file.is_file():
             yield f"`{file}` is not a file"

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batch import Batch, pack, pad
 from runtime.bundle import Model
+from runtime.dense import apply, load_layer
 from runtime.errors import EmptyError, InferenceError, InvalidError, ModelError
 from runtime.pooling import cut, pool, unit
 from runtime.scoring import activate, rank
@@ -43,7 +45,8 @@ class Embedder:
         self.model = model
         self._max_batch_tokens = max_batch_tokens
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=1)
-        self._session = Session(model.graph_file, output=model.output, threads=threads)
+        self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
+        self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.dense]
 
     def embed(
         self, texts: Sequence[str], *, prompt_name: str | None = None, dimensions: int | None = None
@@ -54,7 +57,8 @@ class Embedder:
         """
         width = self._width(dimensions)
         prompt = self._prompt(prompt_name)
-        entries = self._tokenizer.encode([prompt + text for text in texts])
+        skipped = 0 if self.model.include_prompt or not prompt else self._tokenizer.count_leading(prompt)
+        entries = self._tokenizer.encode([prompt + text for text in texts], skipped=skipped)
         vectors = run_in_batches(entries, self._forward, model=self.model, max_batch_tokens=self._max_batch_tokens)
         if width < self.model.dimensions[0]:
             vectors = cut(vectors, dimensions=width, normalize=self.model.normalize)
@@ -62,10 +66,12 @@ class Embedder:
 
     def _forward(self, batch: Batch) -> NDArray[np.float32]:
         output = self._session.run(batch)
-        if self.model.pooling is not None:
+        if self.model.pooling:
             _expect(output, axes=3, what="[batch, sequence, hidden]", model=self.model)
-            output = pool(output, attention_mask=batch.attention_mask, pooling=self.model.pooling)
+            modes, mask = self.model.pooling, batch.attention_mask
+            output = pool(output, attention_mask=mask, modes=modes, skipped=batch.skipped)
         _expect(output, axes=2, what="[batch, hidden]", model=self.model)
+        output = apply(self._layers, output)
         if output.shape[1] != self.model.dimensions[0]:
             raise ModelError(
                 f"model `{self.model.name}`: output `{self.model.output}` is `{output.shape[1]}` wide, "
@@ -101,7 +107,7 @@ class Reranker:
         self._activation = model.activation
         self._max_batch_tokens = max_batch_tokens
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=2)
-        self._session = Session(model.graph_file, output=model.output, threads=threads)
+        self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
 
     def rerank(
         self, query: str, documents: Sequence[str], *, top_n: int | None = None, raw_scores: bool = False
@@ -160,7 +166,10 @@ def run_in_batches(
     if not all(lengths):
         raise EmptyError(f"text `{lengths.index(0)}` has no tokens")
     groups = pack(lengths, max_batch_tokens=max_batch_tokens)
-    batches = (pad([entries[position] for position in group], pad_token_id=model.pad_token_id) for group in groups)
+    batches = (
+        pad([entries[position] for position in group], pad_token_id=model.pad_token_id, side=model.padding_side)
+        for group in groups
+    )
     packed = np.concatenate([forward(batch) for batch in batches])
     if not np.isfinite(packed).all():
         raise InferenceError(f"model `{model.name}` answered with numbers that are not finite")
@@ -173,7 +182,7 @@ def _expect(output: NDArray[np.float32], *, axes: int, what: str, model: Model) 
     if output.ndim != axes:
         raise ModelError(
             f"model `{model.name}`: output `{model.output}` has shape `{list(output.shape)}`, and the bundle "
-            f"with pooling `{model.pooling}` needs {what}"
+            f"with pooling by `{', '.join(model.pooling) or 'nothing'}` needs {what}"
         )
 
 

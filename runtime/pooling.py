@@ -1,51 +1,90 @@
-"""Own the numerics between token states and embeddings; pure functions of arrays."""
+"""Own the numerics between token states and pooled vectors, and those of their length; pure functions of arrays.
 
+Modes are named, and behave, as those of sentence-transformers. Only attended tokens count, whichever side is padded.
+"""
+
+from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import Pooling
+from runtime.bundle import PoolingMode
 
 # sentence-transformers clamps both, so that a text without tokens gives zeros and not NaN
 _SMALLEST_COUNT = 1e-9
 _SMALLEST_NORM = 1e-12
 
+_Floats = NDArray[np.float32]
+_Integers = NDArray[np.int64]
 
-def pool(states: NDArray[np.float32], *, attention_mask: NDArray[np.int64], pooling: Pooling) -> NDArray[np.float32]:
-    """Make one vector of each text's states: [batch, sequence, hidden] -> [batch, hidden]."""
-    match pooling:
-        case "mean":
-            return mean(states, attention_mask=attention_mask)
+
+def pool(
+    states: _Floats, *, attention_mask: _Integers, modes: Sequence[PoolingMode], skipped: _Integers | None = None
+) -> _Floats:
+    """Make one vector of each text's states: [batch, sequence, hidden] -> [batch, hidden * modes], concatenated.
+
+    `skipped`, [batch], is how many attended tokens at the start of each text are not pooled. A text of which no token
+    is pooled becomes zeros.
+    """
+    ordinals = attention_mask.cumsum(axis=1) * attention_mask
+    if skipped is not None:
+        ordinals = np.where(ordinals > skipped[:, None], ordinals, 0)
+    vectors = np.concatenate([_pool_by(mode, states, ordinals) for mode in modes], axis=1)
+    # nothing is left of a text that its prompt fills whole
+    return np.where(ordinals.max(axis=1, keepdims=True) > 0, vectors, np.float32(0))
+
+
+def _pool_by(mode: PoolingMode, states: _Floats, ordinals: _Integers) -> _Floats:
+    """Pool by one mode; `ordinals`, [batch, sequence], number the attended tokens from one, and are zero elsewhere."""
+    ones = np.minimum(ordinals, 1)
+    match mode:
         case "cls":
-            return first(states, attention_mask=attention_mask)
+            return _pick(states, ones.argmax(axis=1))
+        case "lasttoken":
+            return _pick(states, ordinals.argmax(axis=1))
+        case "max":
+            return _maximum(states, ones)
+        case "mean":
+            return _sum(states, ones) / _total(ones)
+        case "mean_sqrt_len_tokens":
+            root: _Floats = np.sqrt(_total(ones))
+            return _sum(states, ones) / root
+        case "weightedmean":
+            return _sum(states, ordinals) / _total(ordinals)
         case _:
-            assert_never(pooling)
+            assert_never(mode)
 
 
-def mean(states: NDArray[np.float32], *, attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Average the attended states."""
-    weights = attention_mask[:, None, :].astype(np.float32)
-    sums: NDArray[np.float32] = np.matmul(weights, states)[:, 0, :]
-    means: NDArray[np.float32] = sums / np.maximum(weights.sum(axis=2), _SMALLEST_COUNT, dtype=np.float32)
-    return means
+def _pick(states: _Floats, tokens: _Integers) -> _Floats:
+    picked: _Floats = states[np.arange(len(states)), tokens]
+    return picked
 
 
-def first(states: NDArray[np.float32], *, attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Take the first attended state."""
-    rows = np.arange(len(states))
-    states_of_first: NDArray[np.float32] = states[rows, attention_mask.argmax(axis=1)]
-    return states_of_first
+def _sum(states: _Floats, weights: _Integers) -> _Floats:
+    """Sum states by weight: [batch, sequence, hidden] and [batch, sequence] -> [batch, hidden]."""
+    sums: _Floats = np.matmul(weights[:, None, :].astype(np.float32), states)[:, 0, :]
+    return sums
 
 
-def cut(vectors: NDArray[np.float32], *, dimensions: int, normalize: bool) -> NDArray[np.float32]:
+def _total(weights: _Integers) -> _Floats:
+    total: _Floats = np.maximum(weights.sum(axis=1, keepdims=True), _SMALLEST_COUNT, dtype=np.float32)
+    return total
+
+
+def _maximum(states: _Floats, ones: _Integers) -> _Floats:
+    largest: _Floats = np.where(ones[:, :, None] == 1, states, np.float32(-np.inf)).max(axis=1)
+    return largest
+
+
+def cut(vectors: _Floats, *, dimensions: int, normalize: bool) -> _Floats:
     """Keep the first dimensions of a Matryoshka embedding, and then make it unit length again if it should be."""
     kept = vectors[:, :dimensions]
     return unit(kept) if normalize else kept
 
 
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(vectors: _Floats) -> _Floats:
     """Scale each row to a Euclidean length of one."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = vectors / np.maximum(norms, _SMALLEST_NORM)
+    scaled: _Floats = vectors / np.maximum(norms, _SMALLEST_NORM)
     return scaled

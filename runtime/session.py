@@ -1,38 +1,46 @@
 """Own ONNX Runtime: one graph, fed by the names and types that it asks for; what its output means is not known."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batch import Batch
+from runtime.bundle import Input
 from runtime.errors import InferenceError, ModelError
+from runtime.feeds import feeds
 
 # the published wheels write a device id and report to their maker from 1.29 on, unless this is set before the import
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
-_FEEDS = ("input_ids", "attention_mask", "token_type_ids")
-_DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_DTYPES = {
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(bool)": "bool",
+}
 _ERRORS_ONLY = 3
 
 
 class Session:
-    """A loaded graph and the name of the output that is read."""
+    """A loaded graph, what its inputs are fed with, and the name of the output that is read."""
 
-    def __init__(self, graph: Path, *, output: str, threads: int) -> None:
+    def __init__(self, graph: Path, *, inputs: Mapping[str, Input], output: str, threads: int) -> None:
         try:
             self._session = onnxruntime.InferenceSession(
                 str(graph), _options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the library's classes share no narrower one
             raise ModelError(f"`{graph}`: {error}") from error
-        inputs = {node.name: node.type for node in self._session.get_inputs()}
+        taken = {node.name: node.type for node in self._session.get_inputs()}
         outputs = [node.name for node in self._session.get_outputs()]
-        if problems := [*_input_problems(inputs), *_output_problems(outputs, wanted=output)]:
+        if problems := [*_input_problems(taken, inputs), *_output_problems(outputs, wanted=output)]:
             raise ModelError(f"`{graph}`: {'; '.join(problems)}")
-        self._dtypes = {name: _DTYPES[kind] for name, kind in inputs.items()}
+        self._inputs = inputs
         self._graph = graph
         self._output = output
 
@@ -41,9 +49,8 @@ class Session:
 
         Raises InferenceError.
         """
-        feeds = {name: getattr(batch, name).astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
         try:
-            (output,) = self._session.run([self._output], feeds)
+            (output,) = self._session.run([self._output], feeds(self._inputs, batch))
         except Exception as error:  # the library's classes share no narrower one
             raise InferenceError(f"`{self._graph}`: {error}") from error
         return np.asarray(output, dtype=np.float32)
@@ -59,15 +66,16 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _input_problems(inputs: dict[str, str]) -> list[str]:
-    unknown = [f"input `{name}` is not one this server can feed" for name in inputs if name not in _FEEDS]
-    untyped = [
-        f"input `{name}` is a `{kind}`, not an int64 or int32 tensor"
-        for name, kind in inputs.items()
-        if name in _FEEDS and kind not in _DTYPES
+def _input_problems(taken: Mapping[str, str], fed: Mapping[str, Input]) -> list[str]:
+    """Compare the types of what the graph takes with what the bundle feeds."""
+    unknown = [f"the bundle says nothing of its input `{name}`" for name in taken if name not in fed]
+    absent = [f"it has no input `{name}`, which the bundle feeds" for name in fed if name not in taken]
+    other = [
+        f"its input `{name}` is a `{taken[name]}`, and the bundle says `{value.dtype}`"
+        for name, value in fed.items()
+        if name in taken and _DTYPES.get(taken[name]) != value.dtype
     ]
-    missing = [] if "input_ids" in inputs else ["it has no input `input_ids`"]
-    return unknown + untyped + missing
+    return unknown + absent + other
 
 
 def _output_problems(outputs: list[str], *, wanted: str) -> list[str]:

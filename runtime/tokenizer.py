@@ -1,4 +1,4 @@
-"""Own texts and pairs to entries: special tokens, segment ids and truncation; it knows nothing of prompts or padding.
+"""Own texts and pairs to entries: special tokens, segment ids and truncation; it knows no prompt's name and no padding.
 
 The library's own truncation is not used. It also encodes every part that it cuts off, and for a pair every combination
 of parts: a query and a document of 10,000 words each take it 53 seconds. So texts are encoded bare, and the special
@@ -22,11 +22,15 @@ _SAMPLE = "a"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One text, or one pair of texts, as a graph reads it: special tokens included, padding not."""
+    """One text, or one pair of texts, as a graph reads it: special tokens included, padding not.
+
+    `skipped` is how many tokens at its start are read but not pooled.
+    """
 
     ids: tuple[int, ...]
     type_ids: tuple[int, ...]
     truncated: bool
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +61,22 @@ class Tokenizer:
         if self._limit < sequences:
             raise ModelError(f"`{file}`: {special_tokens} special tokens leave no room within `{max_length}`")
 
-    def encode(self, texts: Sequence[str]) -> list[Entry]:
-        """Make an entry of each text."""
-        return [self._lay(ids[: self._limit], truncated=len(ids) > self._limit) for ids in self._bare(texts)]
+    def encode(self, texts: Sequence[str], *, skipped: int = 0) -> list[Entry]:
+        """Make an entry of each text, of whose tokens the first `skipped` are not pooled."""
+        return [
+            self._lay(ids[: self._limit], truncated=len(ids) > self._limit, skipped=skipped)
+            for ids in self._bare(texts)
+        ]
+
+    def count_leading(self, text: str) -> int:
+        """Count the tokens of an entry up to the end of `text`, when the entry starts with it.
+
+        As in sentence-transformers, `text` is tokenized alone.
+        """
+        leading = self._pieces[0]
+        special_tokens = len(leading.ids) if leading.sequence is None else 0
+        (ids,) = self._bare([text])
+        return special_tokens + len(ids)
 
     def encode_pairs(self, query: str, documents: Sequence[str]) -> list[Entry]:
         """Make an entry of the query with each document; the longer of the two is cut first."""
@@ -75,7 +92,7 @@ class Tokenizer:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def _lay(self, *texts_ids: list[int], truncated: bool) -> Entry:
+    def _lay(self, *texts_ids: list[int], truncated: bool, skipped: int = 0) -> Entry:
         ids: list[int] = []
         type_ids: list[int] = []
         for piece in self._pieces:
@@ -86,7 +103,7 @@ class Tokenizer:
                 text_ids = texts_ids[piece.sequence]
                 ids.extend(text_ids)
                 type_ids.extend(piece.type_ids[:1] * len(text_ids))
-        return Entry(ids=tuple(ids), type_ids=tuple(type_ids), truncated=truncated)
+        return Entry(ids=tuple(ids), type_ids=tuple(type_ids), truncated=truncated, skipped=skipped)
 
 
 def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:

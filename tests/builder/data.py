@@ -2,36 +2,53 @@
 
 from pathlib import Path
 
+from builder.dense import Dense
+from builder.inputs import Input
 from builder.lock import Lock, LockedFile, LockedModel
+from builder.manifest import Kind
 from builder.plan import ImagePlan
 from builder.recipe import Recipe
 
 COMMIT = "5090578d9565bb06545b4552f76e6bc2c93e4a66"
+INPUTS = {
+    "input_ids": Input(feed="input_ids", dtype="int64", shape=("batch", "sequence")),
+    "attention_mask": Input(feed="attention_mask", dtype="int64", shape=("batch", "sequence")),
+}
 EMBEDDER_RECIPE = Recipe(
     task="embedding",
     graph="onnx/model.onnx",
+    inputs=INPUTS | {"past_key_values.0.key": Input(feed="zeros", dtype="float16", shape=("batch", 8, 0, 128))},
     output="last_hidden_state",
-    pooling="mean",
+    pooling=("cls", "mean"),
+    include_prompt=False,
+    dense=(
+        Dense(weights="2_Dense/model.safetensors", in_features=768, out_features=384, bias=True, activation="tanh"),
+    ),
     normalize=True,
     dimensions=(384, 128),
     prompts={"query": "query: "},
     default_prompt=None,
     max_length=256,
     pad_token_id=0,
+    padding_side="left",
     activation=None,
     files=("config.json", "onnx/model.onnx", "tokenizer.json"),
 )
 RERANKER_RECIPE = Recipe(
     task="reranker",
     graph="onnx/model.onnx",
+    inputs=INPUTS,
     output="logits",
-    pooling=None,
+    pooling=(),
+    include_prompt=True,
+    dense=(),
     normalize=False,
     dimensions=(),
     prompts={},
     default_prompt=None,
     max_length=1024,
     pad_token_id=1,
+    padding_side="right",
     activation="sigmoid",
     files=("config.json", "onnx/model.onnx", "tokenizer.json"),
 )
@@ -74,10 +91,15 @@ def local(folder: Path, name: str = "embedder", recipe: Recipe = EMBEDDER_RECIPE
     )
 
 
-def image(*models: LockedModel, name: str = "retrieval") -> ImagePlan:
+def image(*models: LockedModel, name: str = "retrieval", kind: Kind = "server") -> ImagePlan:
     """Make a plan of an image with `models`."""
     return ImagePlan(
-        name=name, base="debian:bookworm-slim", platform=None, models=models, references=(f"example/{name}:latest",)
+        name=name,
+        kind=kind,
+        base="debian:bookworm-slim",
+        platform=None,
+        models=models,
+        references=(f"example/{name}:latest",),
     )
 
 

@@ -111,3 +111,27 @@ def test_a_model_without_a_padding_token_is_refused() -> None:
 
     message = "neither `config.json` nor the tokenizer of `example/model` has a padding token"
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "side"),
+    [
+        ({"padding_side": "left"}, {}, "left"),
+        ({}, {"padding": {"direction": "Left"}}, "left"),
+        ({"padding_side": "right"}, {"padding": {"direction": "Left"}}, "right"),
+        ({}, {"padding": None}, "right"),
+    ],
+)
+def test_the_padding_side_is_the_tokenizer_s(config: dict[str, Any], tokenizer: dict[str, Any], side: str) -> None:
+    assert limits.padding_side(repository({"tokenizer_config.json": config, "tokenizer.json": tokenizer})) == side
+
+
+def test_a_tokenizer_of_any_size_says_its_padding_side() -> None:
+    vocabulary = {f"token{number}": number for number in range(2000)}
+    tokenizer = {"padding": {"direction": "Left"}, "model": {"vocab": vocabulary}}
+    assert limits.padding_side(repository({"tokenizer.json": tokenizer})) == "left"
+
+
+def test_padding_that_is_cut_off_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"`tokenizer\.json` of `example/model` is not JSON: "):
+        limits.padding_side(repository({"tokenizer.json": b'{"padding": {"direction": '}))

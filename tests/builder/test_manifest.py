@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_what_a_manifest_does_not_say_has_defaults() -> None:
     model, image = read.models["m"], read.images["i"]
     assert (model.name, model.revision, model.dtype, model.path) == ("m", "main", "fp32", None)
     assert (image.repository, image.tags, read.defaults.base) == (None, ["latest"], "debian:bookworm-slim")
+    assert image.kind == "server"
 
 
 def test_the_default_manifest_is_valid() -> None:
@@ -61,6 +63,11 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
             "task: embedding",
             "task: embeding",
             "folder/models.yaml:4: `models.m.task`: must be `embedding` or `reranker`, not `embeding`",
+        ),
+        (
+            "models: [m]",
+            "models: [m]\n    kind: weights",
+            "folder/models.yaml:9: `images.i.kind`: must be `server` or `models`, not `weights`",
         ),
         (
             "repo: example/m",
@@ -170,6 +177,18 @@ def test_a_folder_is_looked_for_beside_the_manifest(tmp_path: Path) -> None:
     assert parse(GOOD.replace("repo: example/m", "path: export"), tmp_path).models["m"].path == "export"
 
 
+def test_a_folder_is_looked_for_beside_the_file_that_a_manifest_links_to(tmp_path: Path) -> None:
+    (tmp_path / "real/export").mkdir(parents=True)
+    (tmp_path / "real/models.yaml").write_text(GOOD.replace("repo: example/m", "path: export"))
+    (tmp_path / "models.yaml").symlink_to("real/models.yaml")
+    assert manifest.load(tmp_path / "models.yaml", environment={}).models["m"].path == "export"
+
+
+def test_a_folder_whose_name_no_file_system_takes_is_not_there() -> None:
+    (problem,) = problems(GOOD.replace("repo: example/m", f"path: {'x' * 300}"))
+    assert "`models.m.path`: there is no folder " in problem
+
+
 def test_a_missing_file_says_how_to_name_another() -> None:
     with pytest.raises(InputError) as caught:
         manifest.load(Path("nowhere.yaml"), environment={})
@@ -188,3 +207,38 @@ def test_the_schema_names_every_key_of_a_model() -> None:
     assert set(manifest.Model.model_fields) == set(
         manifest.Manifest.model_json_schema()["$defs"]["Model"]["properties"]
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "modes"),
+    [
+        ("cls", ["cls"]),
+        ("lasttoken", ["lasttoken"]),
+        ("[mean]", ["mean"]),
+        ("[max, mean_sqrt_len_tokens, weightedmean]", ["max", "mean_sqrt_len_tokens", "weightedmean"]),
+    ],
+)
+def test_pooling_is_one_mode_or_a_list_of_them(text: str, modes: list[str]) -> None:
+    assert parse(GOOD.replace("repo:", f"pooling: {text}\n    repo:")).models["m"].pooling == modes
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "median",
+            "folder/models.yaml:5: `models.m.pooling[0]`: must be `cls`, `max`, `mean`, `mean_sqrt_len_tokens`, "
+            "`weightedmean` or `lasttoken`, not `median`",
+        ),
+        ("[]", "folder/models.yaml:5: `models.m.pooling`: must not be empty"),
+        ("true", "folder/models.yaml:5: `models.m.pooling`: must be a list, not `True`"),
+    ],
+)
+def test_other_pooling_is_refused(text: str, problem: str) -> None:
+    assert problems(GOOD.replace("repo:", f"pooling: {text}\n    repo:")) == [problem]
+
+
+def test_the_schema_takes_pooling_in_both_forms() -> None:
+    (pooling, _) = manifest.Manifest.model_json_schema()["$defs"]["Model"]["properties"]["pooling"]["anyOf"]
+    mode = {"type": "string", "enum": list(get_args(manifest.PoolingMode))}
+    assert pooling["anyOf"] == [mode, {"type": "array", "items": mode, "minItems": 1}]

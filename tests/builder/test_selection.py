@@ -77,12 +77,12 @@ def test_a_repository_without_onnx_is_refused() -> None:
 
 
 def test_external_data_lies_beside_its_graph() -> None:
-    listed = repository(files("onnx/model.onnx_data", "onnx/Constant_7_attr__value", "shared.data"))
-    locations = ["model.onnx_data", "./Constant_7_attr__value", "../shared.data"]
+    listed = repository(files("onnx/model.onnx_data", "onnx/Constant_7_attr__value", "onnx/parts/shared.data"))
+    locations = ["model.onnx_data", "./Constant_7_attr__value", "parts/shared.data"]
 
     paths = selection.external_data_paths("onnx/model.onnx", locations, listed)
 
-    assert paths == ("onnx/model.onnx_data", "onnx/Constant_7_attr__value", "shared.data")
+    assert paths == ("onnx/model.onnx_data", "onnx/Constant_7_attr__value", "onnx/parts/shared.data")
 
 
 @pytest.mark.parametrize("location", ["../../etc/passwd", "/etc/passwd", ".."])
@@ -91,6 +91,15 @@ def test_external_data_outside_of_the_repository_is_refused(location: str) -> No
         selection.external_data_paths("onnx/model.onnx", [location], repository(files("onnx/model.onnx")))
 
     message = f"`onnx/model.onnx` of `example/model` has weights outside of its repository: `{location}`"
+    assert caught.value.message == message
+
+
+def test_external_data_outside_of_the_graph_s_folder_is_refused_as_onnx_runtime_would() -> None:
+    listed = repository(files("onnx/model.onnx", "shared.data"))
+    with pytest.raises(InputError) as caught:
+        selection.external_data_paths("onnx/model.onnx", ["../shared.data"], listed)
+
+    message = "`onnx/model.onnx` of `example/model` has weights outside of its folder: `../shared.data`"
     assert caught.value.message == message
 
 
@@ -136,11 +145,11 @@ def test_configs_and_licences_are_baked_and_code_and_other_weights_are_not() -> 
     )
     listed = repository(files(*left_out, *baked))
 
-    paths = selection.baked_paths(listed, graph="onnx/model.onnx", external_data=["onnx/model.onnx_data"])
+    paths = selection.baked_paths(listed, graph="onnx/model.onnx", weights=["onnx/model.onnx_data"])
 
     assert paths == baked
 
 
 def test_a_repository_without_a_fast_tokenizer_is_refused() -> None:
     with pytest.raises(InputError, match=r"`example/model` has no `tokenizer\.json`"):
-        selection.baked_paths(repository(files("vocab.txt")), graph="model.onnx", external_data=[])
+        selection.baked_paths(repository(files("vocab.txt")), graph="model.onnx", weights=[])

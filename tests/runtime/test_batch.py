@@ -4,6 +4,7 @@ import pytest
 from runtime.batch import pack, pad
 from runtime.tokenizer import Entry
 
+NAMES = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "skipped")
 LENGTHS = [3, 9, 1, 4, 4, 20, 2, 7, 1, 1]
 
 
@@ -33,8 +34,32 @@ def test_nothing_packs_to_nothing() -> None:
 
 
 def test_padding_goes_to_the_right_and_is_masked() -> None:
-    batch = pad([entry(5, 6, 7), entry(8)], pad_token_id=9)
-    assert batch.input_ids.tolist() == [[5, 6, 7], [8, 9, 9]]
-    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch.token_type_ids.tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert {batch.input_ids.dtype, batch.attention_mask.dtype, batch.token_type_ids.dtype} == {np.dtype(np.int64)}
+    batch = pad([entry(5, 6, 7), entry(8)], pad_token_id=9, side="right")
+    assert {name: getattr(batch, name).tolist() for name in NAMES} == {
+        "input_ids": [[5, 6, 7], [8, 9, 9]],
+        "attention_mask": [[1, 1, 1], [1, 0, 0]],
+        "token_type_ids": [[1, 1, 1], [1, 0, 0]],
+        "position_ids": [[0, 1, 2], [0, 0, 0]],
+        "skipped": [0, 0],
+    }
+
+
+def test_padding_goes_to_the_left_where_the_tokenizer_says_so() -> None:
+    batch = pad([entry(5, 6, 7), entry(8, 4)], pad_token_id=9, side="left")
+    assert {name: getattr(batch, name).tolist() for name in NAMES} == {
+        "input_ids": [[5, 6, 7], [9, 8, 4]],
+        "attention_mask": [[1, 1, 1], [0, 1, 1]],
+        "token_type_ids": [[1, 1, 1], [0, 1, 1]],
+        "position_ids": [[0, 1, 2], [0, 0, 1]],
+        "skipped": [0, 0],
+    }
+
+
+def test_tokens_that_are_not_pooled_are_counted_by_entry() -> None:
+    entries = [entry(5), Entry(ids=(6, 7), type_ids=(0, 0), truncated=False, skipped=1)]
+    assert pad(entries, pad_token_id=9, side="right").skipped.tolist() == [0, 1]
+
+
+def test_every_array_is_int64() -> None:
+    batch = pad([entry(5, 6, 7), entry(8)], pad_token_id=9, side="right")
+    assert {getattr(batch, name).dtype for name in NAMES} == {np.dtype(np.int64)}

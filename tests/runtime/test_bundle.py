@@ -7,6 +7,14 @@ from runtime.errors import BundleError
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
 
+DENSE = {
+    "weights": "2_Dense/model.safetensors",
+    "in_features": 32,
+    "out_features": 32,
+    "bias": True,
+    "activation": "tanh",
+}
+
 
 def message_of(file: Path) -> str:
     with pytest.raises(BundleError) as caught:
@@ -53,8 +61,8 @@ def test_a_key_that_is_left_out_is_not_guessed(folders: Folders, tmp_path: Path)
 
 
 def test_a_value_of_another_kind_is_refused(folders: Folders, tmp_path: Path) -> None:
-    file = tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder, pooling="max"))
-    assert message_of(file) == f"`{file}`: Invalid enum value 'max' - at `$.models[0].pooling`"
+    file = tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder, pooling=["median"]))
+    assert message_of(file) == f"`{file}`: Invalid enum value 'median' - at `$.models[0].pooling[0]`"
 
 
 def test_a_bundle_without_models_is_refused(tmp_path: Path) -> None:
@@ -67,7 +75,8 @@ def test_all_problems_of_the_decisions_and_files_come_together(folders: Folders,
         tmp_path / "bundle.json",
         tiny.embedder_entry(folders.embedder, dimensions=[], default_prompt="passage", graph="model.onnx"),
         tiny.embedder_entry(folders.embedder, dimensions=[16, 32]),
-        tiny.reranker_entry(tmp_path, activation=None),
+        tiny.reranker_entry(tmp_path, activation=None, inputs={}),
+        tiny.embedder_entry(folders.embedder, name="dense", pooling=[], dense=[DENSE]),
         tiny.reranker_entry(Path("models"), name="other"),
     )
     assert message_of(file).removeprefix(f"`{file}`: ").split("; ") == [
@@ -76,8 +85,11 @@ def test_all_problems_of_the_decisions_and_files_come_together(folders: Folders,
         "model `tiny`: an embedding model needs its dimensions",
         f"model `tiny`: `{folders.embedder}/model.onnx` is not a file",
         "model `tiny`: no dimension can be above the native one, `16`",
+        "model `ranker`: no input is fed with `input_ids`",
         "model `ranker`: a reranker needs an activation",
         f"model `ranker`: `{tmp_path}/onnx/model.onnx` is not a file",
         f"model `ranker`: `{tmp_path}/tokenizer.json` is not a file",
+        "model `dense`: dense layers come after pooling, and there is none",
+        f"model `dense`: `{folders.embedder}/2_Dense/model.safetensors` is not a file",
         "model `other`: `models` is not an absolute path",
     ]

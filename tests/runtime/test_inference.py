@@ -2,18 +2,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import helper
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from runtime.bundle import Bundle, Model, read_bundle
+from runtime.bundle import Bundle, Model, PoolingMode, Side, read_bundle
 from runtime.errors import EmptyError, InvalidError, ModelError
 from runtime.inference import Embedder, Reranker, load
-from tests.runtime import tiny
+from tests.runtime import reference, tiny
 from tests.runtime.conftest import Folders
 from tests.runtime.server import environment
 
@@ -115,15 +116,72 @@ def test_tokens_are_counted_after_the_cut_and_with_special_ones(embedder: Embedd
 
 
 def test_an_output_that_is_pooled_in_the_graph_is_taken_as_it_is(folders: Folders, model_of: BundleOf) -> None:
-    entry = tiny.embedder_entry(folders.embedder, output="sentence_embedding", pooling=None)
+    entry = tiny.embedder_entry(folders.embedder, output="sentence_embedding", pooling=[])
     reference = [tiny.embedding(text) for text in TEXTS]
     np.testing.assert_allclose(vectors(embedder_of(model_of(entry)), *TEXTS), reference, atol=TOLERANCE)
 
 
-def test_cls_pooling_takes_the_first_state(folders: Folders, model_of: BundleOf) -> None:
-    embedder = embedder_of(model_of(tiny.embedder_entry(folders.embedder, pooling="cls", normalize=False)))
-    reference = [tiny.states([tiny.CLS, *tiny.ids_of(text), tiny.SEP])[0] for text in TEXTS]
-    np.testing.assert_allclose(vectors(embedder, *TEXTS), reference, atol=TOLERANCE)
+@pytest.mark.parametrize("side", get_args(Side))
+@pytest.mark.parametrize("modes", [*([mode] for mode in get_args(PoolingMode)), ["mean", "cls", "lasttoken"]])
+def test_every_pooling_equals_an_independent_computation(
+    folders: Folders, model_of: BundleOf, modes: list[str], side: str
+) -> None:
+    width = {"dimensions": [tiny.HIDDEN * len(modes)]}
+    entry = tiny.embedder_entry(folders.embedder, pooling=modes, normalize=False, padding_side=side, **width)
+    expected = [reference.pooled(tiny.states([tiny.CLS, *tiny.ids_of(text), tiny.SEP]), modes) for text in TEXTS]
+    np.testing.assert_allclose(vectors(embedder_of(model_of(entry)), *TEXTS), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("side", get_args(Side))
+@pytest.mark.parametrize("mode", get_args(PoolingMode))
+def test_a_prompt_that_is_not_pooled_is_still_read(folders: Folders, model_of: BundleOf, mode: str, side: str) -> None:
+    changes = {"pooling": [mode], "include_prompt": False, "normalize": False, "padding_side": side}
+    embedder = embedder_of(model_of(tiny.embedder_entry(folders.embedder, **changes)))
+    texts = [tiny.ids_of(f"search query: {text}") for text in TEXTS]
+    prompt_tokens = len([tiny.CLS, *tiny.ids_of("search query: ")])
+    expected = [
+        reference.pooled(tiny.states([tiny.CLS, *ids, tiny.SEP]), [mode], skipped=prompt_tokens) for ids in texts
+    ]
+    np.testing.assert_allclose(embedder.embed(TEXTS, prompt_name="query").vectors, expected, atol=TOLERANCE)
+
+
+def test_without_a_prompt_everything_is_pooled(folders: Folders, model_of: BundleOf) -> None:
+    without = embedder_of(model_of(tiny.embedder_entry(folders.embedder, include_prompt=False)))
+    np.testing.assert_allclose(vectors(without, *TEXTS), [tiny.embedding(text) for text in TEXTS], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("side", get_args(Side))
+@pytest.mark.parametrize("max_batch_tokens", [1, 4096])
+def test_a_decoder_gets_its_positions_and_an_empty_cache(
+    tmp_path: Path, model_of: BundleOf, side: str, max_batch_tokens: int
+) -> None:
+    tiny.write_decoder(tmp_path)
+    inputs = tiny.token_inputs("input_ids", "attention_mask", "position_ids")
+    inputs["past_key_values.0.key"] = {"feed": "zeros", "dtype": "float16", "shape": ["batch", 2, 0, 4]}
+    entry = tiny.embedder_entry(tmp_path, inputs=inputs, pooling=["lasttoken"], padding_side=side)
+    expected = [reference.unit(tiny.decoder_states([tiny.CLS, *tiny.ids_of(text), tiny.SEP])[-1]) for text in TEXTS]
+    embedder = embedder_of(model_of(entry), max_batch_tokens=max_batch_tokens)
+    np.testing.assert_allclose(vectors(embedder, *TEXTS), expected, atol=TOLERANCE)
+
+
+def test_dense_layers_come_between_pooling_and_the_unit_length(tmp_path: Path, model_of: BundleOf) -> None:
+    tiny.write_embedder(tmp_path)
+    random = np.random.default_rng(3)
+    wide, bias = random.normal(size=(48, 32)).astype(np.float32) / 8, random.normal(size=48).astype(np.float32)
+    narrow = random.normal(size=(24, 48)).astype(np.float32) / 8
+    save_file({"linear.weight": wide, "linear.bias": bias}, tmp_path / "2.safetensors")
+    save_file({"linear.weight": narrow}, tmp_path / "3.safetensors")
+    sizes = ({"in_features": 32, "out_features": 48}, {"in_features": 48, "out_features": 24})
+    dense = [
+        {"weights": "2.safetensors", **sizes[0], "bias": True, "activation": "tanh"},
+        {"weights": "3.safetensors", **sizes[1], "bias": False, "activation": "identity"},
+    ]
+    embedder = embedder_of(model_of(tiny.embedder_entry(tmp_path, dense=dense, dimensions=[24, 8])))
+    means = np.array([tiny.states([tiny.CLS, *tiny.ids_of(text), tiny.SEP]).mean(axis=0) for text in TEXTS])
+    layered = np.tanh(means @ wide.astype(np.float64).T + bias) @ narrow.astype(np.float64).T
+    np.testing.assert_allclose(vectors(embedder, *TEXTS), [reference.unit(row) for row in layered], atol=TOLERANCE)
+    cut = embedder.embed(TEXTS, dimensions=8).vectors
+    np.testing.assert_allclose(cut, [reference.unit(row[:8]) for row in layered], atol=TOLERANCE)
 
 
 def test_logits_equal_an_independent_computation(reranker: Reranker) -> None:
@@ -171,14 +229,14 @@ def test_loading_gives_what_the_task_says(bundle: Bundle) -> None:
             "model `tiny`: output `last_hidden_state` is `32` wide, and the bundle says `768`",
         ),
         (
-            {"pooling": None},
+            {"pooling": []},
             "model `tiny`: output `last_hidden_state` has shape `[1, 3, 32]`, "
-            "and the bundle with pooling `None` needs [batch, hidden]",
+            "and the bundle with pooling by `nothing` needs [batch, hidden]",
         ),
         (
             {"output": "sentence_embedding"},
             "model `tiny`: output `sentence_embedding` has shape `[1, 32]`, "
-            "and the bundle with pooling `mean` needs [batch, sequence, hidden]",
+            "and the bundle with pooling by `mean` needs [batch, sequence, hidden]",
         ),
     ],
 )

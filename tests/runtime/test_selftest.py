@@ -57,7 +57,7 @@ def test_an_embedder_that_does_not_see_the_text_fails(tmp_path: Path) -> None:
     nodes = [helper.make_node("Gather", ["words", "input_ids"], ["last_hidden_state"])]
     tiny.write_graph(tmp_path / "onnx" / "model.onnx", nodes=nodes, outputs={"last_hidden_state": ["a", "b", "c"]})
     tiny.write_tokenizer(tmp_path)
-    report = report_of(tmp_path, tiny.embedder_entry(tmp_path, pooling="cls"))
+    report = report_of(tmp_path, tiny.embedder_entry(tmp_path, pooling=["cls"]))
     assert (report.passed, failed(report)) == (False, ["paraphrase_beats_unrelated"])
 
 
@@ -68,7 +68,7 @@ def test_an_embedder_that_does_not_mask_its_padding_fails(tmp_path: Path) -> Non
     ]
     tiny.write_graph(tmp_path / "onnx" / "model.onnx", nodes=nodes, outputs={"vector": ["a", "b"]})
     tiny.write_tokenizer(tmp_path)
-    report = report_of(tmp_path, tiny.embedder_entry(tmp_path, output="vector", pooling=None))
+    report = report_of(tmp_path, tiny.embedder_entry(tmp_path, output="vector", pooling=[]))
     assert failed(report) == ["batch_equals_singles"]
 
 

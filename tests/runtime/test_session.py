@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
 from runtime.batch import Batch, pad
+from runtime.bundle import Dtype, Input
 from runtime.errors import InferenceError, ModelError
 from runtime.session import Session
 from runtime.tokenizer import Entry
@@ -16,7 +18,19 @@ IDS = (tiny.CLS, 8, 9, tiny.SEP)
 
 
 def one_text(*ids: int) -> Batch:
-    return pad([Entry(ids=ids, type_ids=(0,) * len(ids), truncated=False)], pad_token_id=tiny.PAD)
+    return pad([Entry(ids=ids, type_ids=(0,) * len(ids), truncated=False)], pad_token_id=tiny.PAD, side="right")
+
+
+def fed(*names: str, dtype: Dtype = "int64") -> dict[str, Input]:
+    """Feed inputs with what they are called."""
+    return msgspec.convert(tiny.token_inputs(*names, dtype=dtype), dict[str, Input])
+
+
+def session_of(graph: Path, inputs: dict[str, Input], *, output: str) -> Session:
+    return Session(graph, inputs=inputs, output=output, threads=1)
+
+
+EVERY = fed("input_ids", "attention_mask", "token_type_ids")
 
 
 def graph_over(file: Path, *inputs: str, integers: int = TensorProto.INT64) -> Path:
@@ -25,54 +39,41 @@ def graph_over(file: Path, *inputs: str, integers: int = TensorProto.INT64) -> P
     return file
 
 
-def message_of(graph: Path, *, output: str) -> str:
+def message_of(graph: Path, inputs: dict[str, Input], *, output: str) -> str:
     with pytest.raises(ModelError) as caught:
-        Session(graph, output=output, threads=1)
+        session_of(graph, inputs, output=output)
     return str(caught.value).removeprefix(f"`{graph}`: ")
 
 
 def test_the_named_output_is_computed(folders: Folders) -> None:
-    session = Session(folders.embedder / "onnx" / "model.onnx", output="last_hidden_state", threads=1)
+    session = session_of(folders.embedder / "onnx" / "model.onnx", EVERY, output="last_hidden_state")
     np.testing.assert_allclose(session.run(one_text(*IDS))[0], tiny.states(IDS), atol=TOLERANCE)
 
 
 def test_a_graph_gets_the_integers_that_it_asks_for(tmp_path: Path) -> None:
     tiny.write_embedder(tmp_path, integers=TensorProto.INT32)
-    session = Session(tmp_path / "onnx" / "model.onnx", output="last_hidden_state", threads=1)
+    inputs = fed("input_ids", "attention_mask", "token_type_ids", dtype="int32")
+    session = session_of(tmp_path / "onnx" / "model.onnx", inputs, output="last_hidden_state")
     np.testing.assert_allclose(session.run(one_text(*IDS))[0], tiny.states(IDS), atol=TOLERANCE)
 
 
 def test_a_graph_gets_only_the_inputs_that_it_has(tmp_path: Path) -> None:
-    session = Session(graph_over(tmp_path / "model.onnx", "input_ids"), output="states", threads=1)
+    session = session_of(graph_over(tmp_path / "model.onnx", "input_ids"), fed("input_ids"), output="states")
     np.testing.assert_array_equal(session.run(one_text(*IDS))[0], tiny.WORD_EMBEDDINGS[list(IDS)])
 
 
-def test_an_input_that_cannot_be_fed_is_named(tmp_path: Path) -> None:
-    graph = graph_over(tmp_path / "model.onnx", "input_ids", "position_ids", "task_id")
-    assert message_of(graph, output="states") == (
-        "input `position_ids` is not one this server can feed; input `task_id` is not one this server can feed"
+def test_inputs_on_which_graph_and_bundle_differ_are_named(tmp_path: Path) -> None:
+    graph = graph_over(tmp_path / "model.onnx", "input_ids", "task_id", integers=TensorProto.INT32)
+    assert message_of(graph, fed("input_ids", "attention_mask"), output="states") == (
+        "the bundle says nothing of its input `task_id`; "
+        "it has no input `attention_mask`, which the bundle feeds; "
+        "its input `input_ids` is a `tensor(int32)`, and the bundle says `int64`"
     )
-
-
-def test_an_input_of_another_type_is_named(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Cast", ["input_ids"], ["states"], to=TensorProto.FLOAT)]
-    file = tmp_path / "model.onnx"
-    tiny.write_graph(
-        file, nodes=nodes, outputs={"states": ["a", "b"]}, inputs=["input_ids"], integers=TensorProto.DOUBLE
-    )
-    assert message_of(file, output="states") == (
-        "input `input_ids` is a `tensor(double)`, not an int64 or int32 tensor"
-    )
-
-
-def test_a_graph_without_token_ids_is_refused(tmp_path: Path) -> None:
-    graph = graph_over(tmp_path / "model.onnx", "attention_mask")
-    assert message_of(graph, output="states") == "it has no input `input_ids`"
 
 
 def test_an_output_that_is_not_there_is_answered_with_those_that_are(folders: Folders) -> None:
     graph = folders.embedder / "onnx" / "model.onnx"
-    assert message_of(graph, output="pooler_output") == (
+    assert message_of(graph, EVERY, output="pooler_output") == (
         "it has no output `pooler_output`, only `last_hidden_state`, `sentence_embedding`"
     )
 
@@ -81,11 +82,11 @@ def test_what_is_no_graph_is_named(tmp_path: Path) -> None:
     graph = tmp_path / "model.onnx"
     graph.write_bytes(b"version https://git-lfs.github.com/spec/v1")
     with pytest.raises(ModelError, match=f"^`{graph}`: .*INVALID_PROTOBUF"):
-        Session(graph, output="states", threads=1)
+        session_of(graph, EVERY, output="states")
 
 
 def test_a_run_that_fails_says_whose_it_is(folders: Folders) -> None:
     graph = folders.embedder / "onnx" / "model.onnx"
-    session = Session(graph, output="last_hidden_state", threads=1)
+    session = session_of(graph, EVERY, output="last_hidden_state")
     with pytest.raises(InferenceError, match=f"^`{graph}`: "):
         session.run(one_text(10_000))

@@ -39,6 +39,15 @@ def test_truncation_counts_special_tokens_and_is_reported(file: Path, count: int
     assert (len(entry.ids), entry.ids[-1], entry.truncated) == (min(count, 6) + 2, tiny.SEP, truncated)
 
 
+def test_tokens_that_are_not_pooled_are_passed_on(file: Path) -> None:
+    entries = Tokenizer(file, max_length=16, sequences=1).encode(["the cat", "rates"], skipped=2)
+    assert [entry.skipped for entry in entries] == [2, 2]
+
+
+def test_a_beginning_is_counted_with_the_special_tokens_before_it(file: Path) -> None:
+    assert Tokenizer(file, max_length=16, sequences=1).count_leading("search query: ") == 1 + 3
+
+
 def test_an_empty_text_is_only_special_tokens(file: Path) -> None:
     (entry,) = Tokenizer(file, max_length=8, sequences=1).encode([""])
     assert entry == Entry(ids=(tiny.CLS, tiny.SEP), type_ids=(0, 0), truncated=False)

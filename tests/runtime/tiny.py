@@ -100,6 +100,38 @@ def write_embedder(folder: Path, *, integers: int = TensorProto.INT64) -> None:
     write_tokenizer(folder)
 
 
+def write_decoder(folder: Path) -> None:
+    """Write an embedder that reads positions and an empty cache of 2 heads, as decoders do, and its tokenizer.
+
+    A state is its word, weighted by its position: `word * (position + 1)`.
+    """
+    past = [helper.make_tensor_value_info("past_key_values.0.key", TensorProto.FLOAT16, ["batch", 2, "past", 4])]
+    nodes = [
+        helper.make_node("Gather", ["words", "input_ids"], ["word"]),
+        helper.make_node("Unsqueeze", ["position_ids", "axis_2"], ["position_column"]),
+        helper.make_node("Cast", ["position_column"], ["position"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["past_key_values.0.key"], ["past"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["past"], ["nothing"], keepdims=0),
+        helper.make_node("Mul", ["word", "position"], ["products"]),
+        helper.make_node("Add", ["word", "products"], ["weighted"]),
+        helper.make_node("Add", ["weighted", "nothing"], ["last_hidden_state"]),
+    ]
+    write_graph(
+        folder / "onnx" / "model.onnx",
+        nodes=nodes,
+        outputs={"last_hidden_state": ["batch", "sequence", HIDDEN]},
+        inputs=("input_ids", "attention_mask", "position_ids"),
+        more_inputs=past,
+    )
+    write_tokenizer(folder)
+
+
+def decoder_states(ids: Sequence[int]) -> Arrays:
+    """Compute the tiny decoder's states of one text alone: [sequence, hidden]."""
+    weighted: Arrays = WORD_EMBEDDINGS.astype(np.float64)[list(ids)] * np.arange(1, len(ids) + 1)[:, None]
+    return weighted
+
+
 def write_reranker(folder: Path) -> None:
     """Write a reranker that multiplies the mean word of each segment, and its tokenizer."""
     nodes = reranker_nodes("logits")
@@ -129,6 +161,7 @@ def write_graph(
     outputs: Mapping[str, list[str | int]],
     inputs: Sequence[str] = ("input_ids", "attention_mask", "token_type_ids"),
     integers: int = TensorProto.INT64,
+    more_inputs: Sequence[onnx.ValueInfoProto] = (),
 ) -> None:
     """Write a graph over the shared weights."""
     constants: dict[str, NDArray[Any]] = {
@@ -141,7 +174,7 @@ def write_graph(
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(name, integers, ["batch", "sequence"]) for name in inputs],
+        [*(helper.make_tensor_value_info(name, integers, ["batch", "sequence"]) for name in inputs), *more_inputs],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
@@ -149,6 +182,13 @@ def write_graph(
     onnx.checker.check_model(model)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(model.SerializeToString())
+
+
+def without_output(file: Path, name: str) -> bytes:
+    """Return a graph without one of its outputs."""
+    model = onnx.load(file)
+    model.graph.output.remove(next(output for output in model.graph.output if output.name == name))
+    return bytes(model.SerializeToString())
 
 
 def _weighted_mean(values: str, *, weights: str, output: str, keep_axis: bool) -> Nodes:
@@ -171,14 +211,18 @@ def embedder_entry(folder: Path, **changes: object) -> dict[str, Any]:
         "revision": "0" * 40,
         "path": str(folder),
         "graph": "onnx/model.onnx",
+        "inputs": token_inputs("input_ids", "attention_mask", "token_type_ids"),
         "output": "last_hidden_state",
-        "pooling": "mean",
+        "pooling": ["mean"],
+        "include_prompt": True,
+        "dense": [],
         "normalize": True,
         "dimensions": [HIDDEN, 16],
         "prompts": {"query": "search query: "},
         "default_prompt": None,
         "max_length": 24,
         "pad_token_id": PAD,
+        "padding_side": "right",
         "activation": None,
         "files": baked_files(folder),
         **changes,
@@ -194,18 +238,27 @@ def reranker_entry(folder: Path, **changes: object) -> dict[str, Any]:
         "revision": "1" * 40,
         "path": str(folder),
         "graph": "onnx/model.onnx",
+        "inputs": token_inputs("input_ids", "attention_mask", "token_type_ids"),
         "output": "logits",
-        "pooling": None,
+        "pooling": [],
+        "include_prompt": True,
+        "dense": [],
         "normalize": False,
         "dimensions": [],
         "prompts": {},
         "default_prompt": None,
         "max_length": 32,
         "pad_token_id": PAD,
+        "padding_side": "right",
         "activation": "sigmoid",
         "files": baked_files(folder),
         **changes,
     }
+
+
+def token_inputs(*names: str, dtype: str = "int64") -> dict[str, dict[str, Any]]:
+    """Describe inputs that are fed with what they are called."""
+    return {name: {"feed": name, "dtype": dtype, "shape": ["batch", "sequence"]} for name in names}
 
 
 def baked_files(folder: Path) -> dict[str, dict[str, Any]]:

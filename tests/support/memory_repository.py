@@ -23,6 +23,8 @@ class MemoryRepository:
     contents: Mapping[str, bytes]
     source: str = SOURCE
     revision: str = "0" * 40
+    licence: str = ""
+    gated: bool = False
 
     @property
     def files(self) -> Mapping[str, RepositoryFile]:
@@ -51,16 +53,17 @@ def repository(files: Mapping[str, Any]) -> MemoryRepository:
 def graph(
     outputs: Mapping[str, Sequence[int | str] | None],
     *,
-    inputs: Mapping[str, int] | None = None,
+    inputs: Mapping[str, int | tuple[int, Sequence[int | str]]] | None = None,
     external_data: Sequence[str] = (),
 ) -> bytes:
-    """Write an ONNX file with inputs (name to element type) and outputs (name to shape)."""
+    """Write an ONNX file with inputs (name to element type, or to that and a shape) and outputs (name to shape)."""
     shape = ["batch", "sequence"]
     taken = inputs or {"input_ids": TensorProto.INT64, "attention_mask": TensorProto.INT64}
+    typed = {name: kind if isinstance(kind, tuple) else (kind, shape) for name, kind in taken.items()}
     proto = helper.make_graph(
         [],
         "test",
-        [helper.make_tensor_value_info(name, kind, shape) for name, kind in taken.items()],
+        [helper.make_tensor_value_info(name, kind, sizes) for name, (kind, sizes) in typed.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions) for name, dimensions in outputs.items()],
         initializer=[_external(number, location) for number, location in enumerate(external_data)],
     )
