@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from builder.errors import InputError
+
 LOOPBACK = "127.0.0.1"
+MINIMUM_API = (1, 42)  # of Engine 23.0, the first with a Dockerfile frontend that knows `COPY --link`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,3 +91,35 @@ class ExecResult:
     exit_code: int
     stdout: bytes
     stderr: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldImage:
+    """An image that the engine holds; of `size_bytes`, no other image shares `own_bytes`."""
+
+    id: str
+    names: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int
+    own_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldContainer:
+    """A container that the engine holds, running or not."""
+
+    name: str
+    image_id: str
+    status: str
+
+
+def check_supported(about: Mapping[str, Any]) -> None:
+    """Refuse an engine by its answer to `/version`; raises InputError."""
+    version = about.get("Version", "of unknown version")
+    if about.get("Os") == "windows":
+        raise InputError("the Docker Engine runs Windows containers", hint="switch Docker to Linux containers")
+    if tuple(map(int, str(about.get("ApiVersion", "0")).split("."))) < MINIMUM_API:
+        raise InputError(
+            f"Docker Engine {version} is too old: its BuildKit has no `COPY --link`",
+            hint="install Docker Engine 23.0 or newer",
+        )

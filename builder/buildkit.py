@@ -31,7 +31,14 @@ HINTS = (
     ("Temporary failure resolving", "the build has no name resolution: try `--build-network host`"),
     ("Temporary failure in name resolution", "the build has no name resolution: try `--build-network host`"),
     ("401 Unauthorized", "log in to the registry of the base image first: `docker login REGISTRY`"),
-    ("failed to resolve source metadata", "make the base image available: `docker pull` it, or choose another `base`"),
+    (
+        "failed to resolve source metadata",
+        "make the base image available for this platform: `docker pull` it, or choose another `base`",
+    ),
+    ("exec format error", "the engine's host can't run programs of that platform: install QEMU, or change `platform`"),
+    ("apt-get: not found", "choose a `base` with glibc and apt, such as `debian:bookworm-slim`"),
+    ('exec: "sh": executable file not found', "choose a `base` with glibc and apt, such as `debian:bookworm-slim`"),
+    ("no active session for", "another build that shared a step with this one was stopped: run the command again"),
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from builder import __version__, unchanged
 from builder import report as reports
@@ -18,10 +19,13 @@ from builder.errors import BuildImageError, FailedError, InputError, InternalErr
 from builder.settings import Settings
 
 if TYPE_CHECKING:
+    from builder.cache import Filled
     from builder.pipeline import Draft
+    from builder.plan import Plan
 
 EXIT_INTERRUPTED = 130
 _PATH = click.Path(path_type=Path)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 EXIT_CODES = """\b
 Exit codes:
@@ -76,7 +80,9 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
     shared = {name: flags[name] for name in ("models", "images")}
-    context.default_map = {"render": shared, "lock": shared}
+    context.default_map = {"render": shared, "lock": shared, "cache": shared, "serve": shared}
+    if context.get_parameter_source("models") is ParameterSource.COMMANDLINE:
+        context.default_map["verify"] = {"models": flags["models"]}  # which reads no manifest unless told to
     if context.invoked_subcommand is None:
         _build(context.obj, **flags)
 
@@ -100,9 +106,15 @@ def render(console: Console, /, models: Path, images: tuple[str, ...], output: P
     _settle(draft, settings, console)
     for plan in pipeline.make_plan(draft, settings).images:
         target = output / plan.name
-        if target.exists() and any(target.iterdir()):
-            raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")
-        context.write(pipeline.make_context(plan, version=settings.version), target)
+        made = pipeline.make_context(plan, version=settings.version)
+        try:
+            if target.exists() and any(target.iterdir()):
+                raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")
+            context.write(made, target)
+        except OSError as error:
+            raise FailedError(
+                f"`{target}` can't be written: {error.strerror}", hint="choose another --output"
+            ) from error
         console.result(str(target))
 
 
@@ -138,6 +150,92 @@ def lock(console: Console, /, models: Path, images: tuple[str, ...], upgraded: t
 
 
 @command.command()
+@click.argument("image")
+@click.option("--models", type=_PATH, help="Compare with the lock beside this manifest, not with the image's bundle.")
+@click.pass_obj
+def verify(console: Console, /, image: str, models: Path | None) -> None:
+    """Read every file of an image's models and compare its sha256 with the one that was locked.
+
+    An image that serves carries the digests itself; one of weights alone needs the manifest. Nothing of it is run.
+
+    \b
+    Examples:
+      build-image verify registry.example.com/search/retrieval:latest
+      build-image verify weights:latest --models models.yaml
+    """  # noqa: D301 - click's own mark
+    from builder import lockfile, verification  # noqa: PLC0415 - `--help` should not wait for them
+    from builder.engine import Engine  # noqa: PLC0415
+
+    lock = lockfile.read(_settings(models, ()).lock_path) if models else None
+    with Engine.connect() as engine:
+        expected = verification.expected_of_image(engine, image, lock=lock)
+        verdicts = verification.verify(engine, image, expected)
+    for verdict in verdicts:
+        console.result(f"{verdict.name}  {verdict.file_count} files  {size(verdict.size_bytes)}  {verdict.outcome}")
+    mismatches = verification.mismatches(verdicts)
+    if mismatches:
+        raise FailedError("\n".join([f"`{image}` does not hold what was locked", *mismatches]))
+
+
+@command.command()
+@_manifest_options
+@click.pass_obj
+def cache(console: Console, /, models: Path, images: tuple[str, ...]) -> None:
+    """Preload the models on this machine.
+
+    Every file is verified, what is there already is kept, and the folders of the models are printed.
+
+    \b
+    The folder: TRANSFORMERS_CACHE, else HF_HOME/transformers, else .cache/transformers beside the manifest.
+    HF_PRELOAD_TARGETS=embedding,reranker selects by task.
+    HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
+    """  # noqa: D301 - click's own mark
+    filled = _filled_cache(_settings(models, images), console)
+    for model in filled.models:
+        console.result(str(filled.cache.link(model)))
+
+
+@command.command()
+@_manifest_options
+@click.option("--port", type=click.IntRange(1, 65_535), help="The port.  [default: RUNTIME_HTTP_PORT or 8080]")
+@click.pass_obj
+def serve(console: Console, /, models: Path, images: tuple[str, ...], port: int | None) -> None:
+    """Serve the models without Docker.
+
+    They come from the local cache; what it lacks is preloaded first.
+    """
+    from builder import serve as serving  # noqa: PLC0415 - `--help` should not wait for it
+
+    serving.require_libraries()
+    settings = _settings(models, images)
+    filled = _filled_cache(settings, console, is_quick=True)
+    launch = serving.prepare(filled.models, filled.cache, environment=settings.environment, port=port)
+    console.say(f"serving {', '.join(model.name for model in filled.models)} at {launch.address}")
+    serving.replace_process(launch)
+
+
+@command.command()
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def prune(console: Console, /, *, force: bool) -> None:
+    """Remove leftovers of this program.
+
+    These are untagged images that it made, and containers that its smoke tests left behind.
+    Do not run it while another build-image builds on the same engine.
+    """
+    from builder import prune as pruning  # noqa: PLC0415 - `--help` should not wait for them
+    from builder.engine import Engine  # noqa: PLC0415
+
+    def agreed() -> bool:
+        if not sys.stdin.isatty():
+            raise InputError("nothing is removed without a yes", hint="run `build-image prune --force`")
+        return click.confirm("Remove them?", err=True)
+
+    with Engine.connect() as engine:
+        pruning.run(engine, console, agreed=(lambda: True) if force else agreed)
+
+
+@command.command()
 def schema() -> None:
     """Print the JSON Schema of the manifest, for editors."""
     from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
@@ -146,8 +244,11 @@ def schema() -> None:
 
 
 def _settings(models: Path, images: tuple[str, ...], *, locked: bool = False) -> Settings:
+    """Gather what a command that does not build was asked for, and show no secret of this host from now on."""
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
+    console: Console = click.get_current_context().obj
+    console.hide(network.sensitive(network.secrets(os.environ)))
     return Settings(
         models=models,
         images=images,
@@ -156,6 +257,16 @@ def _settings(models: Path, images: tuple[str, ...], *, locked: bool = False) ->
         ca_bundle=network.ca_bundle_path(os.environ),
         locked=locked,
     )
+
+
+def _filled_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":
+    """Lock the models and bring them into the local cache."""
+    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for it
+
+    draft = pipeline.draft(settings)
+    _settle(draft, settings, console)
+    with console.live():
+        return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
 
 
 def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
@@ -171,7 +282,7 @@ def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Pat
     made = _spared(settings, console) or _made(settings, secrets, console)
     console.result(reports.table(made))
     if report is not None:
-        reports.write(console.redact(reports.text(made)), report)
+        reports.write(reports.text(made, redact=console.redact), report)
     failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
     if failed:
         raise SystemExit(max(failed))
@@ -201,13 +312,21 @@ def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) ->
         draft = pipeline.pin_base(draft, engine.base_digest)
         _settle(draft, settings, console)
         plan = pipeline.make_plan(draft, settings)
+        folders = _model_folders(plan, settings)
+        fingerprint = unchanged.fingerprint(settings, folders)
         results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
         made = reports.make(results)
         if plan.is_repeatable and all(result.error is None for result in results):
-            folders = {model.folder for image in plan.images for model in image.models if model.folder}
             bases = {image.base: engine.image_id(image.base) for image in plan.images}
-            unchanged.remember(settings, folders=folders, bases=bases, report=made)
+            memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
+            unchanged.remember(settings, memory)
     return made
+
+
+def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
+    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
+    models = [model for image in plan.images for model in image.models if model.folder]
+    return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
 
 
 def _settle(draft: "Draft", settings: Settings, console: Console) -> None:
@@ -228,8 +347,9 @@ def _settle(draft: "Draft", settings: Settings, console: Console) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
-        signal.signal(number, _interrupt)
+    for number in _SIGNALS:  # a shell starts background jobs with SIGINT ignored, and nohup means its SIGHUP
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -266,4 +386,6 @@ def _bug(trace: str, error: Exception) -> InternalError:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signal module's signature
+    for later in _SIGNALS:  # a second Ctrl-C would leave behind what the first one is about to stop
+        signal.signal(later, signal.SIG_IGN)
     raise KeyboardInterrupt

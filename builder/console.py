@@ -4,6 +4,7 @@ Results go to stdout, all else to stderr. On a terminal the steps that run are s
 line when it ends, so that a log of a pipeline reads in order.
 """
 
+import io
 import json
 import os
 import re
@@ -26,9 +27,10 @@ _WIDTH = 72
 class Console:
     """The two streams of the program; methods may be called from any thread."""
 
-    def __init__(self, *, out: TextIO, err: TextIO, is_quiet: bool = False) -> None:
-        self._out = out
-        self._err = err
+    def __init__(self, *, out: TextIO | None, err: TextIO | None, is_quiet: bool = False) -> None:
+        # Python has None for a stream that its parent has closed.
+        self._out = io.StringIO() if out is None else out
+        self._err = io.StringIO() if err is None else err
         self.is_quiet = is_quiet
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
@@ -42,12 +44,14 @@ class Console:
         if self.is_quiet or not self._err.isatty() or os.environ.get("TERM") == "dumb":
             yield
             return
-        with _live_display(self._err, self) as self._live:
-            try:
-                yield
-            finally:
-                self._running.clear()
-        self._live = None
+        try:
+            with _live_display(self._err, self) as self._live:
+                try:
+                    yield
+                finally:
+                    self._running.clear()
+        finally:
+            self._live = None
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show `***` from now on wherever one of `secrets` would stand."""
@@ -156,7 +160,10 @@ def short_name(name: str) -> str:
     head, is_run, command = name.partition(" RUN [")
     if not is_run:
         return name
-    words = [word.removeprefix("/stages/") for word in json.loads("[" + command)]
+    try:
+        words = [word.removeprefix("/stages/") for word in json.loads("[" + command)]
+    except ValueError:  # `RUN [ -e FILE ]`, which a base image may have for ONBUILD
+        return name
     return " ".join([head, "RUN", *(word for word in words if word not in _WRAPPERS)])
 
 

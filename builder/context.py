@@ -64,13 +64,20 @@ def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
     files: dict[str, bytes | Path] = {"Dockerfile": dockerfile.encode()}
     stages = resources.files("builder.templates").joinpath("stages")
     files |= {f"stages/{stage.name}": stage.read_bytes() for stage in stages.iterdir() if stage.is_file()}
-    server = _runtime_folder()
-    files["stages/requirements.txt"] = server / "requirements.txt"
-    files |= {f"app/app/runtime/{module.name}": module.read_bytes() for module in server.glob("*.py")}
-    files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
+    if image.kind == "server":
+        files |= _server_files(image)
     for model in image.models:
         files |= {f"models/{model.name}/{path}": source for path, source in _model_files(model).items()}
     return assemble(files)
+
+
+def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
+    """Return what only an image that serves is built from."""
+    server = _runtime_folder()
+    files: dict[str, bytes | Path] = {"stages/requirements.txt": server / "requirements.txt"}
+    files |= {f"app/app/runtime/{module.name}": module.read_bytes() for module in server.glob("*.py")}
+    files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
+    return files
 
 
 def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:

@@ -15,6 +15,8 @@ _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 _STRING_TAG = "tag:yaml.org,2002:str"
+_SHOWN_CHARACTERS = 40
+_MAX_NODES = 100_000  # a few lines of aliases to aliases stand for billions of values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,19 +47,19 @@ def dotted(path: Path) -> str:
 def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
     """Read YAML 1.1 as PyYAML's safe loader does, but refuse duplicate keys and fill in variables."""
     reader = _Reader(file=file, environment=environment)
-    loader = yaml.SafeLoader(text)
+    data = None
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = None if node is None else reader.value(node, ())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         reader.problems.append(Problem(file=file, line=line, message=f"not valid YAML: {error.problem}"))
-        data = None
-    except yaml.YAMLError as error:
-        reader.problems.append(Problem(file=file, line=1, message=f"not valid YAML: {error}"))
-        data = None
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"not valid YAML: the character U+{error.character:04X} is not allowed"
+        reader.problems.append(Problem(file=file, line=line, message=message))
+    except RecursionError:
+        reader.problems.append(Problem(file=file, line=1, message="not valid YAML: nested too deeply"))
     return Document(file=file, data=data, lines=reader.lines, problems=tuple(reader.problems))
 
 
@@ -68,20 +70,38 @@ class _Reader:
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     constructor: Any = field(default_factory=lambda: yaml.SafeLoader(""))
+    nodes: int = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise _refusal(node, "it stands for too many values")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTION_TAGS:
-            raise yaml.constructor.ConstructorError(None, None, f"the tag `{node.tag}` is not known", node.start_mark)
+            raise _refusal(node, f"the tag `{node.tag}` is not known")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             node = self._filled(node, path)
-        return self.constructor.construct_object(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:  # noqa: ANN401 - YAML holds anything
+        try:
+            value = self.constructor.construct_object(node)
+            # JSON writes a character beyond U+FFFF as two halves, which PyYAML leaves apart.
+            return value.encode("utf-16", "surrogatepass").decode("utf-16") if isinstance(value, str) else value
+        except UnicodeDecodeError as error:
+            raise _refusal(node, "half a character stands alone") from error
+        except (ValueError, KeyError, AttributeError) as error:  # PyYAML's constructors check little
+            kind, shown = node.tag.rpartition(":")[2], str(node.value)[:_SHOWN_CHARACTERS]
+            raise _refusal(node, f"`{shown}` is no {kind}; quote it to make it text") from error
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _refusal(key_node, "a key has to be a plain word")
         self._refuse_duplicates(node, path)
         self.constructor.flatten_mapping(node)  # `<<: *anchor`
         result = {}
@@ -122,3 +142,7 @@ class _Reader:
             self.problems.append(Problem(file=self.file, line=line, path=dotted(path), message=message, hint=hint))
             return ""
         return value
+
+
+def _refusal(node: yaml.Node, message: str) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)

@@ -8,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias, cast
 from uuid import uuid4
@@ -20,8 +21,19 @@ import docker.utils
 import requests
 import urllib3
 
-from builder.api import ContainerOptions, ContainerState, Credentials, ExecResult, ImageDetails
+from builder.api import (
+    ContainerOptions,
+    ContainerState,
+    Credentials,
+    ExecResult,
+    HeldContainer,
+    HeldImage,
+    ImageDetails,
+    check_supported,
+)
+from builder.container import Container
 from builder.errors import FailedError, InputError, UnreachableError
+from builder.messages import JsonStream
 from builder.stream import RECEIVE_BYTES, ByteStream, PlainStream, TlsStream, check_unix_socket, demultiplex, upgrade
 
 __all__ = [
@@ -38,7 +50,6 @@ __all__ = [
 TIMEOUT_S = 60
 # BuildKit asks a session for its health every 5 seconds, so one silent for this long has lost its engine.
 SESSION_SILENCE_S = 60.0
-MINIMUM_API = "1.42"  # of Engine 23.0, the first with a Dockerfile frontend that knows `COPY --link`
 START_HINT = "start Docker, or point DOCKER_HOST or `docker context use` at an engine that runs"
 
 LOCAL_BASE = (
@@ -57,7 +68,7 @@ class _Client(docker.APIClient):
         # REQUESTS_CA_BUNDLE is about the web: requests would put it before the engine's own authority.
         self.trust_env = False
         self.about: Json = self.version(api_version=False)
-        _check_supported(self.about)
+        check_supported(self.about)
         return str(self.about["ApiVersion"])
 
 
@@ -80,7 +91,8 @@ class Engine:
                 address = str(where.get("base_url", ""))
                 check_unix_socket(address)
                 return cls(_Client(timeout=timeout_s, **where), address=address)
-            except (docker.errors.DockerException, ValueError) as error:
+            except (docker.errors.DockerException, ValueError, AttributeError, TypeError) as error:
+                # The last two where `config.json` holds other JSON than docker-py takes for granted.
                 if isinstance(error, requests.RequestException):
                     raise
                 raise InputError(f"the Docker configuration is not usable: {error}", hint=START_HINT) from None
@@ -102,7 +114,7 @@ class Engine:
         with _translated("cannot open a build session"):
             return self._upgrade("/session", protocol="h2c", headers=headers, timeout_s=SESSION_SILENCE_S)
 
-    def build_stream(self, parameters: Mapping[str, str]) -> "JsonStream":
+    def build_stream(self, parameters: Mapping[str, str]) -> JsonStream:
         """Start a build and stream its messages; closing the stream from any thread ends the waiting."""
         with _translated("cannot start the build"):
             response = self._client.post(
@@ -110,7 +122,7 @@ class Engine:
             )
             if not response.ok:
                 raise FailedError(f"the engine refuses the build: {_message(response)}")
-            return JsonStream(response)
+            return JsonStream(response, translated=lambda: _translated("the Docker Engine went away"))
 
     def cancel_build(self, build_id: str) -> None:
         """Stop a build on the engine; one that is not running is fine."""
@@ -180,33 +192,125 @@ class Engine:
         with _translated(f"cannot remove `{reference}`"), suppress(docker.errors.ImageNotFound):
             self._client.remove_image(reference, force=True)
 
+    def discard_image(self, image_id: str) -> None:
+        """Remove an untagged image; the engine refuses to where a container needs it."""
+        with _translated(f"cannot remove `{image_id}`"), suppress(docker.errors.ImageNotFound):
+            self._client.remove_image(image_id)
+
+    def discard_container(self, name: str) -> None:
+        """Remove a container, running or not; one that is not there is fine."""
+        with _translated(f"cannot remove the container `{name}`"), suppress(docker.errors.NotFound):
+            self._client.remove_container(name, force=True, v=True)
+
+    def images(self, *, label: str) -> tuple[HeldImage, ...]:
+        """List the images that carry `label`."""
+        query = {"filters": json.dumps({"label": [label]}), "shared-size": "1"}
+        found = self._list("/images/json", query)
+        return tuple(
+            HeldImage(
+                id=image["Id"],
+                names=tuple(image["RepoTags"] or ()),
+                labels=image["Labels"] or {},
+                size_bytes=image["Size"],
+                own_bytes=image["Size"] - max(image["SharedSize"], 0),
+            )
+            for image in found
+        )
+
+    def containers(self) -> tuple[HeldContainer, ...]:
+        """List every container."""
+        found = self._list("/containers/json", {"all": "1"})
+        return tuple(
+            HeldContainer(name=names[0].removeprefix("/"), image_id=container["ImageID"], status=container["State"])
+            for container in found
+            if (names := container["Names"])
+        )
+
+    def local_root(self) -> Path | None:
+        """Find the folder that the engine keeps everything in, None where that is not on this machine."""
+        if not self.address.startswith("unix://"):
+            return None
+        with _translated("cannot ask the engine for its root directory"):
+            root = Path(self._client.info()["DockerRootDir"])
+        with suppress(PermissionError):
+            return root if root.is_dir() else None
+        return None
+
     @contextmanager
     def saved_image(self, reference: str) -> Iterator[BinaryIO]:
         """Stream an image with all its layers as the tar that `docker save` writes; it cannot seek."""
-        with _translated(f"cannot save `{reference}`"):
-            response = self._client.get(
-                self._url(f"/images/{reference}/get"), stream=True, timeout=(self._client.timeout, None)
-            )
-            with response:
-                if not response.ok:
-                    raise FailedError(f"cannot save `{reference}`: {_message(response)}")
-                yield cast("BinaryIO", response.raw)
+        with self._download(f"/images/{reference}/get", action=f"save `{reference}`") as stream:
+            yield stream
 
     @contextmanager
-    def run_container(self, options: ContainerOptions) -> Iterator["Container"]:
+    def archive(self, image: str, path: str) -> Iterator[BinaryIO]:
+        """Stream a file or folder of an image as a tar whose names begin with its last part; nothing of it is run."""
+        options = ContainerOptions(image=image, command=["never-started"])  # an image of weights names no command
+        with self._created(options) as name:
+            place = f"/containers/{name}/archive"
+            with self._download(place, action=f"read `{path}` of `{image}`", path=path) as stream:
+                yield stream
+
+    @contextmanager
+    def run_container(self, options: ContainerOptions) -> Iterator[Container]:
         """Start a container and remove it at the end, whatever happens in between."""
-        name = f"build-image-{uuid4().hex}"
-        try:
+        with self._created(options) as name:
             with _translated(f"cannot start a container of `{options.image}`"):
-                self._client.create_container_from_config(options.as_json(), name=name)  # type: ignore[no-untyped-call] # absent in its stubs
                 self._client.start(name)
             yield Container(self, name=name)
+
+    @contextmanager
+    def _created(self, options: ContainerOptions) -> Iterator[str]:
+        name = f"build-image-{uuid4().hex}"
+        try:
+            with _translated(f"cannot create a container of `{options.image}`"):
+                self._client.create_container_from_config(options.as_json(), name=name)  # type: ignore[no-untyped-call] # absent in its stubs
+            yield name
         finally:
             with _translated("cannot remove a container"), suppress(docker.errors.NotFound):
                 self._client.remove_container(name, force=True, v=True)
 
+    @contextmanager
+    def _download(self, place: str, *, action: str, **parameters: str) -> Iterator[BinaryIO]:
+        with _translated(f"cannot {action}"):
+            response = self._client.get(
+                self._url(place),
+                params=parameters,
+                headers={"Accept-Encoding": "identity"},  # a tar, without gzip around it
+                stream=True,
+                timeout=(self._client.timeout, None),
+            )
+            with response:
+                if not response.ok:
+                    raise FailedError(f"cannot {action}: {_message(response)}")
+                yield cast("BinaryIO", response.raw)
+
+    def ask(self, action: str, operation: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 the engine's JSON
+        """Call one operation of docker-py's client; `action` is how a failure begins: "cannot stop the container"."""
+        with _translated(action):
+            return getattr(self._client, operation)(*arguments, **options)
+
+    def run_exec(self, exec_id: str, *, stdin: bytes, timeout_s: float) -> dict[int, bytes]:
+        """Start an exec and read its output by stream number: 1 stdout, 2 stderr; TimeoutError after silence."""
+        body = json.dumps({"Detach": False, "Tty": False}).encode()
+        with _translated("cannot run a command in the container", apart_from=TimeoutError):
+            stream = self._upgrade(f"/exec/{exec_id}/start", protocol="tcp", body=body, timeout_s=timeout_s)
+            try:
+                stream.sendall(stdin)
+                return demultiplex(b"".join(iter(lambda: stream.recv(RECEIVE_BYTES), b"")))
+            finally:
+                stream.close()
+
     def _inspect(self, reference: str) -> Json:
         found: Json = self._client.inspect_image(reference)  # type: ignore[no-untyped-call] # absent in its stubs
+        return found
+
+    def _list(self, path: str, query: Mapping[str, str]) -> list[Json]:
+        with _translated("cannot list what the engine holds"):
+            response = self._client.get(self._url(path), params=query, timeout=self._client.timeout)
+            if not response.ok:
+                raise FailedError(f"cannot list what the engine holds: {_message(response)}")
+            found: list[Json] = response.json()
         return found
 
     def _url(self, path: str) -> str:
@@ -235,116 +339,13 @@ class Engine:
         return PlainStream(connection.sock, timeout_s=timeout_s)
 
 
-class JsonStream:
-    """The messages of a response that lasts; iterate in one thread, close from any."""
-
-    def __init__(self, response: requests.Response) -> None:
-        self._response = response
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._response.close()
-
-    def __iter__(self) -> Iterator[Json]:
-        with _translated("the Docker Engine went away"):
-            rest = b""
-            for chunk in self._response.iter_content(chunk_size=None):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (json.loads(line) for line in lines if line.strip())
-            if rest.strip():
-                raise ConnectionResetError("the last message is cut short")
-
-    def abort(self) -> None:
-        """End the iteration in another thread with UnreachableError."""
-        with suppress(OSError, ValueError):  # it has ended by itself meanwhile
-            self._response.raw.shutdown()
-
-
-class Container:
-    """A running container."""
-
-    def __init__(self, engine: Engine, *, name: str) -> None:
-        self._engine = engine
-        self._client = engine._client  # noqa: SLF001 the two classes are one unit
-        self.name = name
-
-    def exec(self, command: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = TIMEOUT_S) -> ExecResult:
-        """Run `command` inside and wait; `stdin` needs a shell there; silence over `timeout_s` is a FailedError."""
-        if stdin is not None:
-            # TLS cannot close one direction, so the end of the input is told by its length.
-            reader = 'size=$1; shift; head -c "$size" | "$@"'
-            command = ["sh", "-c", reader, "stdin", str(len(stdin)), *command]
-        with _translated(f"cannot run `{command[0]}` in the container"):
-            created = self._client.exec_create(self.name, list(command), stdin=stdin is not None)["Id"]
-            try:
-                output = self._attach(created, stdin=stdin or b"", timeout_s=timeout_s)
-            except TimeoutError:
-                raise FailedError(f"`{' '.join(command)}` said nothing for {timeout_s:g} s") from None
-            exit_code = self._client.exec_inspect(created)["ExitCode"]
-        if exit_code is None:
-            raise FailedError(f"`{' '.join(command)}` closed its output and runs on")
-        return ExecResult(exit_code=int(exit_code), stdout=output[1], stderr=output[2])
-
-    def logs(self, *, tail: int = 50) -> tuple[str, ...]:
-        """Read the last lines of what the container wrote."""
-        with _translated("cannot read the container's log"):
-            written: bytes = self._client.logs(self.name, stdout=True, stderr=True, tail=tail)
-        return tuple(written.decode(errors="replace").splitlines())
-
-    def state(self) -> ContainerState:
-        """Ask how the container is."""
-        with _translated("cannot inspect the container"):
-            state: Json = self._client.inspect_container(self.name)["State"]
-        return ContainerState(
-            status=state["Status"],
-            exit_code=state["ExitCode"],
-            oom_killed=state["OOMKilled"],
-            health=(state.get("Health") or {}).get("Status", ""),
-        )
-
-    def changes(self) -> tuple[str, ...]:
-        """List the paths that differ from the image, each after `C` (changed), `A` (added) or `D` (deleted)."""
-        with _translated("cannot compare the container with its image"):
-            return tuple(f"{'CAD'[found['Kind']]} {found['Path']}" for found in self._client.diff(self.name) or ())
-
-    def address(self, port: int) -> tuple[str, int]:
-        """Look up the host's address and port of a published port."""
-        with _translated("cannot inspect the container"):
-            found = self._client.port(self.name, port)
-        if not found:
-            raise FailedError(f"port {port} of the container is not published")
-        return str(found[0]["HostIp"]), int(found[0]["HostPort"])
-
-    def stop(self, *, timeout_s: int = 10) -> None:
-        """Ask the process to end, and kill it after `timeout_s`."""
-        with _translated("cannot stop the container"):
-            self._client.stop(self.name, timeout=timeout_s)
-
-    def kill(self) -> None:
-        """Kill the process; one that has ended is fine."""
-        with _translated("cannot kill the container"), suppress(docker.errors.APIError):
-            self._client.kill(self.name)
-
-    def _attach(self, exec_id: str, *, stdin: bytes, timeout_s: float) -> dict[int, bytes]:
-        """Start an exec and read its output by stream number: 1 stdout, 2 stderr."""
-        body = json.dumps({"Detach": False, "Tty": False}).encode()
-        stream = self._engine._upgrade(f"/exec/{exec_id}/start", protocol="tcp", body=body, timeout_s=timeout_s)  # noqa: SLF001 the two classes are one unit
-        try:
-            stream.sendall(stdin)
-            return demultiplex(b"".join(iter(lambda: stream.recv(RECEIVE_BYTES), b"")))
-        finally:
-            stream.close()
-
-
 @contextmanager
-def _translated(action: str) -> Iterator[None]:
+def _translated(action: str, *, apart_from: type[OSError] | tuple[()] = ()) -> Iterator[None]:
     """Raise what docker-py and its libraries raise as our errors, without their texts: those hold build arguments."""
     try:
         yield
+    except apart_from:
+        raise
     except docker.errors.APIError as error:
         raise FailedError(f"{action}: {error.explanation or 'the engine gives no reason'}") from None
     except (docker.errors.DockerException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -378,17 +379,6 @@ def _message(response: requests.Response) -> str:
         return f"HTTP status {response.status_code}"
 
 
-def _check_supported(about: Mapping[str, Any]) -> None:
-    version = about.get("Version", "of unknown version")
-    if about.get("Os") == "windows":
-        raise InputError("the Docker Engine runs Windows containers", hint="switch Docker to Linux containers")
-    if docker.utils.version_lt(str(about.get("ApiVersion", "0")), MINIMUM_API):
-        raise InputError(
-            f"Docker Engine {version} is too old: its BuildKit has no `COPY --link`",
-            hint="install Docker Engine 23.0 or newer",
-        )
-
-
 def _credentials(registry: str) -> Credentials:
     try:
         config = docker.auth.load_config()
@@ -397,7 +387,7 @@ def _credentials(registry: str) -> Credentials:
             warning = f"`docker-credential-{helper}` is not installed, so `{registry}` is asked without a login"
             return Credentials(warning=warning)
         found = {key.lower(): value for key, value in (config.resolve_authconfig(registry) or {}).items()}
-    except (docker.errors.DockerException, OSError, ValueError, KeyError) as error:
+    except (docker.errors.DockerException, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         return Credentials(warning=f"no login for `{registry}`: {error}")
     if token := found.get("identitytoken"):
         return Credentials(secret=str(token))

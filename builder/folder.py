@@ -16,7 +16,7 @@ from builder.repository import RepositoryFile, large_file
 
 _IGNORED = {".git", ".cache", ".DS_Store"}
 _CACHE_FILE = "digests.json"
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 # A file can change twice within one tick of its clock. The coarsest clocks in use (FAT, some network file systems)
 # tick every two seconds, so a younger file is hashed again each time.
 _SETTLED_NS = 2 * 10**9
@@ -30,6 +30,8 @@ class FolderRepository:
     revision: str
     files: Mapping[str, RepositoryFile]
     directory: Path
+    licence: str = ""
+    gated: bool = False
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
@@ -47,7 +49,7 @@ def open_folder(path: Path, *, name: str, cache_directory: Path) -> FolderReposi
     """
     digests = _DigestCache.load(cache_directory / _CACHE_FILE)
     try:
-        files = {file.relative_to(path).as_posix(): digests.describe(file) for file in sorted(_walk(path))}
+        files = {file.relative_to(path).as_posix(): digests.describe(file) for file in sorted(walk(path))}
     except OSError as error:
         message = f"the model folder `{path}` can't be read: {error.strerror} (`{error.filename}`)"
         raise InputError(message, hint=f"check `models.{name}.path`") from error
@@ -57,7 +59,7 @@ def open_folder(path: Path, *, name: str, cache_directory: Path) -> FolderReposi
     return FolderRepository(source=f"local/{name}", revision=_content_digest(files), files=files, directory=path)
 
 
-def _walk(directory: Path, *, below: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def walk(directory: Path, *, below: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """Yield the files in `directory`, links followed: a Hub cache's snapshot consists of links to its blobs.
 
     `below` are the real paths of its parents: a link back to one of them has no end.
@@ -70,7 +72,7 @@ def _walk(directory: Path, *, below: frozenset[Path] = frozenset()) -> Iterator[
             continue
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            yield from _walk(path, below=below | {real})
+            yield from walk(path, below=below | {real})
         elif stat.S_ISREG(mode):
             yield path
 
@@ -79,13 +81,16 @@ def _content_digest(files: Mapping[str, RepositoryFile]) -> str:
     """Return 40 hexadecimal digits, as a commit has, that change with any path or content."""
     digest = hashlib.sha256()
     for path, file in sorted(files.items()):
-        digest.update(f"{path}\0{file.sha256}\n".encode())
+        digest.update(f"{path}\0{file.sha256}\n".encode(errors="surrogateescape"))  # names are bytes
     return digest.hexdigest()[:40]
 
 
 @dataclass(kw_only=True, slots=True)
 class _DigestCache:
-    """The sha256 of each file that was hashed, valid as long as the file's size, time and inode stay."""
+    """The sha256 of each file that was hashed, valid as long as the file's size, times and inode stay.
+
+    Archives and `cp -p` set the time of modification, so equal ones prove little; nobody sets that of change.
+    """
 
     path: Path
     known: dict[str, list[Any]]
@@ -107,7 +112,7 @@ class _DigestCache:
     def describe(self, file: Path) -> RepositoryFile:
         status = file.stat()
         key = str(file.absolute())
-        state = [status.st_size, status.st_mtime_ns, status.st_ino]
+        state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         entry = self.known.get(key)
         if entry is None or entry[:-1] != state:
             entry = [*state, _sha256(file)]
@@ -126,7 +131,7 @@ class _DigestCache:
 
 def _is_entry(value: object) -> bool:
     match value:
-        case [int(), int(), int(), str()]:
+        case [int(), int(), int(), int(), str()]:
             return True
         case _:
             return False

@@ -1,10 +1,14 @@
 """Own what git says of the manifest's folder; a folder outside git has nothing to say."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.errors import InputError
+
 _TIMEOUT_S = 10
+_REFUSAL = "dubious ownership"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +23,10 @@ class Git:
 
 
 def read(directory: Path) -> Git | None:
-    """Return the state of the checkout that holds `directory`, None where there is none or no commit yet."""
+    """Return the state of the checkout that holds `directory`, None where there is none or no commit yet.
+
+    Raises InputError where git refuses to read it because it belongs to another user, as in many pipelines.
+    """
     sha = _ask(directory, "rev-parse", "HEAD")
     if sha is None:
         return None
@@ -35,7 +42,18 @@ def read(directory: Path) -> Git | None:
 def _ask(directory: Path, *arguments: str) -> str | None:
     command = ["git", "-C", str(directory), *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
+    if _REFUSAL in answer.stderr:
+        hint = f"git config --global --add safe.directory {directory}"
+        raise InputError(f"git does not read `{directory}`: the checkout belongs to another user", hint=hint)
     return answer.stdout.strip() if answer.returncode == 0 else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import folder, layout, recipe
-from builder.errors import InternalError
+from builder.errors import InputError, InternalError
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
 from builder.repository import Repository, RepositoryFile
@@ -84,10 +84,11 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubAccess:
-    """How the Hub is reached: the token, and the certificates to trust in place of the system's."""
+    """Whether and how the Hub is reached: the token, and the certificates to trust in place of the system's."""
 
     token: str | None = field(default=None, repr=False)
     ca_bundle: Path | None = None
+    is_allowed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,8 +152,8 @@ def _decided(model: Model, repository: Repository, *, folder: Path | None) -> Lo
         asked=asked_of(model),
         source=repository.source,
         revision=repository.revision,
-        licence=getattr(repository, "licence", ""),
-        is_gated=getattr(repository, "gated", False),
+        licence=repository.licence,
+        is_gated=repository.gated,
         recipe=decided,
         files={path: _locked_file(repository, path) for path in decided.files},
         folder=folder,
@@ -175,6 +176,10 @@ def _hub_repository(model: Model, access: HubAccess) -> Repository:
 
     if model.repo is None:
         raise InternalError(f"the model `{model.name}` has no source")
+    if not access.is_allowed:
+        hint = "run `build-image lock` where the Hub may be asked, or with HF_ALLOW_REMOTE_MODELS=true"
+        message = f"the lock lacks `{model.name}`, and HF_ALLOW_REMOTE_MODELS forbids asking the Hub for `{model.repo}`"
+        raise InputError(message, hint=hint)
     if access.ca_bundle is not None:
         hub.trust(access.ca_bundle)
     return hub.resolve(model.repo, revision=model.revision, token=access.token)

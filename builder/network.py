@@ -6,17 +6,20 @@ neither a layer nor the history of the image holds any.
 
 import configparser
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from builder.errors import InputError
 
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "no-index", "find-links", "proxy", "timeout", "retries")
+_PEM_CERTIFICATE = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
 _PIP_SECTIONS = ("global", "install")
 
 
@@ -37,20 +40,27 @@ def secrets(environment: Mapping[str, str], *, ca_bundle: Path | None = None) ->
 def sensitive(values: Mapping[str, bytes]) -> set[str]:
     """Return the strings in `values` that must never be shown: the Hub token, and credentials inside addresses."""
     token = values.get("hf_token", b"").decode()
-    words = {word.strip("'\"") for name in ("network", "pip_conf") for word in _words(values.get(name, b"").decode())}
-    return {text for text in {token, *(_password(word) for word in words)} if text}
+    settings = [address for word in shlex.split(values.get("network", b"").decode()) for address in _addresses(word)]
+    options = values.get("pip_conf", b"").decode().split()
+    return {token, *(text for address in [*settings, *options] for text in _credentials(address))} - {""}
 
 
-def _words(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        yield from line.replace("=", " ", 1).split()
+def _addresses(setting: str) -> list[str]:
+    name, _, value = setting.partition("=")
+    return re.split(r"[,\s]+", value) if name == "HF_ENDPOINT" else [value]
 
 
-def _password(address: str) -> str:
-    try:
-        return urlsplit(address).password or ""
-    except ValueError:
-        return ""
+def _credentials(address: str) -> Iterator[str]:
+    """Yield what must not be shown of an address, as it is written there and as a program may show it.
+
+    That is its password, and a user name without one: access tokens are often given so.
+    """
+    scheme, separator, rest = address.partition("://")  # a proxy's address may have no scheme
+    userinfo, at, _ = (rest if separator else scheme).partition("/")[0].rpartition("@")
+    user, colon, password = userinfo.partition(":")
+    if at:
+        secret = password if colon else user
+        yield from (secret, unquote(secret))
 
 
 def ca_bundle_path(environment: Mapping[str, str]) -> Path | None:
@@ -61,11 +71,14 @@ def ca_bundle_path(environment: Mapping[str, str]) -> Path | None:
 def _ca_bundle(path: Path | None) -> bytes:
     if path is None:
         return b""
+    hint = "pass --ca-bundle FILE with a PEM file, or unset " + ", ".join(_CA_VARIABLES)
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
-        hint = "pass --ca-bundle FILE with a PEM file, or unset " + ", ".join(_CA_VARIABLES)
         raise InputError(f"the certificate bundle `{path}` can't be read: {error.strerror}", hint=hint) from error
+    if not _PEM_CERTIFICATE.search(content):
+        raise InputError(f"the certificate bundle `{path}` has no certificate in PEM", hint=hint)
+    return content
 
 
 def _network(environment: Mapping[str, str]) -> bytes:
@@ -131,5 +144,23 @@ def hub_token(environment: Mapping[str, str]) -> str:
         cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/")) / ".cache")
         home = Path(environment.get("HF_HOME") or cache / "huggingface")
         path = Path(environment.get("HF_TOKEN_PATH") or home / "token")
-        token = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            hint = "log in again with `hf auth login`, or set HF_TOKEN"
+            raise InputError(f"the Hub token in `{path}` can't be read: {_reason(error)}", hint=hint) from error
     return token
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror)
+
+
+def may_ask_hub(environment: Mapping[str, str]) -> bool:
+    """Tell whether the Hub may be asked: HF_ALLOW_REMOTE_MODELS, true where it is not set or empty."""
+    value = environment.get("HF_ALLOW_REMOTE_MODELS") or "true"
+    if value.lower() not in _SWITCH:
+        raise InputError(f"HF_ALLOW_REMOTE_MODELS is `{value}`", hint="set it to `true` or `false`, or unset it")
+    return _SWITCH[value.lower()]

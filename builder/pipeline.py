@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from builder import buildkit, context, git, lock, lockfile, manifest, network, render, smoke
+from builder import buildkit, cache, context, disk, git, lock, lockfile, manifest, network, render, smoke
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
+from builder.cache import Filled
 from builder.console import Console, size
 from builder.context import Context
+from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
 from builder.errors import BuildImageError, InputError, Problem, ProblemsError
 from builder.lock import HubAccess, Lock, Sources
@@ -63,10 +65,19 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
     sources = Sources(
         directory=settings.directory,
         cache_directory=settings.cache_directory,
-        hub_access=HubAccess(token=network.hub_token(settings.environment) or None, ca_bundle=settings.ca_bundle),
+        hub_access=hub_access(settings),
     )
     locked = lock.resolve(read, previous, sources=sources, names=names, upgraded=upgraded)
     return Draft(manifest=read, images=images, previous=previous, lock=locked)
+
+
+def hub_access(settings: Settings) -> HubAccess:
+    """Say whether and how the Hub may be asked."""
+    return HubAccess(
+        token=network.hub_token(settings.environment) or None,
+        ca_bundle=settings.ca_bundle,
+        is_allowed=network.may_ask_hub(settings.environment),
+    )
 
 
 def pin_base(draft: Draft, base_digest: Callable[[str], str]) -> Draft:
@@ -103,13 +114,33 @@ def make_context(image: ImagePlan, *, version: str) -> Context:
     return context.of_image(image, dockerfile=render.dockerfile(image, version=version))
 
 
+def fill_cache(draft: Draft, settings: Settings, *, console: Console, is_quick: bool) -> Filled:
+    """Bring the models that the environment asks for into the local cache; raises as `cache.preload` does."""
+    access = hub_access(settings)
+    console.hide(network.sensitive(network.secrets(settings.environment)))
+    models = cache.targeted([draft.lock.models[name] for name in draft.models], settings.environment)
+    local = cache.locate(settings.environment, project=settings.directory)
+    downloader = Downloader(environment=settings.environment, access=access, console=console)
+    cache.preload(
+        models,
+        local,
+        fetcher=downloader if access.is_allowed else None,
+        console=console,
+        command=f"build-image cache --models {settings.models}",
+        is_quick=is_quick,
+    )
+    return Filled(cache=local, models=models)
+
+
 def run(
     plan: Plan, settings: Settings, *, secrets: Mapping[str, bytes], engine: Engine, console: Console
 ) -> tuple[ImageResult, ...]:
     """Build, test and tag every image; a failure is in its image's result.
 
-    Raises KeyboardInterrupt once every build is cancelled and every container is gone.
+    Raises FailedError where the engine's disk is too small for all, and KeyboardInterrupt once every build is
+    cancelled and every container is gone.
     """
+    disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
     run = _Run(settings=settings, engine=engine, console=console, secrets=secrets, cancellation=cancellation)
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
@@ -179,7 +210,8 @@ class _Run:
         return replace(result, details=details, build_s=build_s)
 
     def _smoke(self, result: ImageResult) -> ImageResult:
-        tested = smoke.run(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
+        test = smoke.run if result.plan.kind == "server" else smoke.read
+        tested = test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
         for check in tested.checks:
             self.console.say(f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}")
         return replace(result, checks=tested.checks)

@@ -7,14 +7,20 @@ from builder import reference, render
 from builder.errors import InputError, Problem, ProblemsError
 from builder.git import Git
 from builder.lock import Lock, LockedModel
-from builder.manifest import Image, Manifest
+from builder.manifest import Image, Kind, Manifest
+
+MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePlan:
-    """One image: what it is built from, and the references it gets once it is tested."""
+    """One image: what it is built from, and the references it gets once it is tested.
+
+    One of the kind `models` holds weights alone: its stages have the base, the image itself has none.
+    """
 
     name: str
+    kind: Kind = "server"
     base: str
     platform: str | None
     models: tuple[LockedModel, ...]
@@ -23,14 +29,14 @@ class ImagePlan:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of the image, by the OCI annotation's names where there is one."""
-        base, _, digest = self.base.partition("@")
         models = " ".join(f"{model.source}@{model.revision}" for model in self.models)
-        return {
-            "org.opencontainers.image.title": self.name,
-            "org.opencontainers.image.base.name": base,
-            **({"org.opencontainers.image.base.digest": digest} if digest else {}),
-            "build-image.models": models,
-        }
+        base = self._base_labels() if self.kind == "server" else {}
+        return {"org.opencontainers.image.title": self.name, **base, MODELS_LABEL: models}
+
+    def _base_labels(self) -> dict[str, str]:
+        name, _, digest = self.base.partition("@")
+        digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
+        return {"org.opencontainers.image.base.name": name, **digests}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +85,7 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Gi
 def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:
     return ImagePlan(
         name=name,
+        kind=image.kind,
         base=_pinned(manifest.defaults.base, lock),
         platform=manifest.defaults.platform,
         models=tuple(lock.models[model] for model in image.models),

@@ -34,10 +34,13 @@ ENVIRONMENT = {
 # The names under which a network stage may mount secrets; those that a build does not have are left out.
 NETWORK_SECRETS = ("ca_bundle", "network", "pip_conf")
 
+_TEMPLATES = {"server": "Dockerfile.jinja", "models": "Models.Dockerfile.jinja"}
+
 
 def dockerfile(image: "ImagePlan", *, version: str) -> str:
     """Return the Dockerfile of `image`; it builds with `docker build` as well."""
-    template = _environment().from_string(resources.files("builder.templates").joinpath("Dockerfile.jinja").read_text())
+    ours = _environment().overlay(loader=jinja2.FunctionLoader(_template_text))  # a tag's template reads none of them
+    template = ours.get_template(_TEMPLATES[image.kind])
     return template.render(
         image=image,
         version=version,
@@ -59,7 +62,7 @@ def tag(template: str, *, git: Git | None, lock: "Lock") -> str:
     except jinja2.UndefinedError as error:
         msg = f"`{template}` can't be filled in: {error}"
         raise ValueError(msg) from error
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # of its expressions
         msg = f"`{template}` is not a template: {error}"
         raise ValueError(msg) from error
 
@@ -82,6 +85,10 @@ def _environment() -> jinja2.Environment:
     environment.filters["exec_form"] = json.dumps
     environment.filters["quoted"] = _quoted
     return environment
+
+
+def _template_text(name: str) -> str:
+    return resources.files("builder.templates").joinpath(name).read_text(encoding="utf-8")
 
 
 def _quoted(value: str) -> str:

@@ -9,7 +9,7 @@ from builder.console import size
 from builder.errors import FailedError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from builder.pipeline import ImageResult
 
@@ -74,9 +74,18 @@ def _rows(image: Report) -> list[tuple[str, ...]]:
     ]
 
 
-def text(report: Report) -> str:
-    """Return the report as JSON text."""
-    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+def text(report: Report, *, redact: "Callable[[str], str]" = str) -> str:
+    """Return the report as JSON text, every string in it as `redact` gives it: JSON would spell a secret otherwise."""
+    return json.dumps(_mapped(report, redact), indent=2, ensure_ascii=False) + "\n"
+
+
+def _mapped(value: Any, function: "Callable[[str], str]") -> Any:  # noqa: ANN401 - JSON
+    """Apply `function` to every string in `value` that is no key."""
+    if isinstance(value, dict):
+        return {key: _mapped(item, function) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mapped(item, function) for item in value]
+    return function(value) if isinstance(value, str) else value
 
 
 def check_writable(path: Path) -> None:
@@ -88,8 +97,12 @@ def check_writable(path: Path) -> None:
 
 def write(content: str, path: Path) -> None:
     """Write a file so that `path` holds either the old one or the whole new one; raises FailedError."""
+    path = path.resolve()  # a link stays one
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists() and not path.is_file():  # `/dev/stdout`, a pipe
+            path.write_text(content, encoding="utf-8")
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(content, encoding="utf-8")
         partial.replace(path)

@@ -34,6 +34,14 @@ class Repository(Protocol):
         """The commit, 40 hexadecimal digits."""
 
     @property
+    def licence(self) -> str:
+        """The licence that it names, empty where it names none."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether it is given only to accounts that accepted its licence."""
+
+    @property
     def files(self) -> Mapping[str, RepositoryFile]:
         """Every file by its path, with forward slashes."""
 

@@ -1,4 +1,7 @@
-"""Own the smoke test: runs a built image locked down, without any network, and checks what it answers."""
+"""Own the smoke test: runs a built image locked down, without any network, and checks what it answers.
+
+An image of weights alone runs nothing; its files are read instead.
+"""
 
 import json
 import math
@@ -7,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from builder import verification
 from builder.buildkit import Cancellation
+from builder.console import size
 from builder.engine import Container, ContainerOptions, ContainerState, Engine, ExecResult
 from builder.errors import FailedError, SmokeFailedError
 from builder.lock import LockedModel
@@ -93,6 +98,24 @@ def run(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancel
     return SmokeResult(checks=tuple(test.checks))
 
 
+def read(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation) -> SmokeResult:
+    """Check an image of weights alone, in which nothing can run, by reading every file of its models.
+
+    Raises SmokeFailedError with a line for each file that is not as it was locked, KeyboardInterrupt after
+    `cancellation`.
+    """
+    started = time.monotonic()
+    verdicts = verification.verify(engine, image_id, tuple(map(verification.of_model, image.models)))
+    if cancellation.requested:
+        raise KeyboardInterrupt
+    mismatches = verification.mismatches(verdicts)
+    if mismatches:
+        raise SmokeFailedError("smoke test: files: not every one is as it was locked", output=mismatches[:LOG_LINES])
+    count, size_bytes = sum(verdict.file_count for verdict in verdicts), sum(verdict.size_bytes for verdict in verdicts)
+    detail = f"{count} files, {size(size_bytes)}, every one as locked"
+    return SmokeResult(checks=(Check(name="files", detail=detail, duration_s=time.monotonic() - started),))
+
+
 def _locked_down(image: ImagePlan, image_id: str) -> ContainerOptions:
     model_bytes = sum(model.size_bytes for model in image.models)
     # Everything else that locks it down is ContainerOptions' default.
@@ -152,6 +175,8 @@ def judge_embeddings(vectors: Sequence[Sequence[float]], *, dimension: int, is_n
     if widths != {dimension}:
         raise FailedCheckError(f"vectors of width {sorted(widths)}, not {dimension}")
     norms = [math.hypot(*vector) for vector in vectors]
+    if not all(norms):
+        raise FailedCheckError("a vector of zeros")
     if is_normalized and any(abs(norm - 1) > _NORM_TOLERANCE for norm in norms):
         raise FailedCheckError(f"norms {norms}, not 1")
     close, far = cosine(vectors[0], vectors[1]), cosine(vectors[0], vectors[2])

@@ -1,8 +1,8 @@
 """Own the memory of finished runs, which tells that a run would change nothing; it builds nothing.
 
 A run is remembered by what its images are made of: the manifest with its lock and the variables that it names, the
-files of its local models (by size and time), this program's own files, and the base images' ids. A run whose outcome
-depends on more than that is not remembered: a tag that git gives.
+files of its local models and this program's own (by size, times and inode), and the base images' ids. A run whose
+outcome depends on more than that is not remembered: a tag that git gives.
 """
 
 import hashlib
@@ -10,11 +10,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from builder import folder
 from builder.settings import Settings
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
@@ -43,7 +45,7 @@ def recall(settings: Settings) -> Memory | None:
     try:
         content = json.loads(_path(settings).read_text(encoding="utf-8"))
         memory = Memory(**{**content, "folders": tuple(content["folders"])})
-        if memory.fingerprint == _fingerprint(settings, memory.folders):
+        if memory.fingerprint == fingerprint(settings, memory.folders):
             return memory
     except (OSError, ValueError, KeyError, TypeError):
         return None  # a memory that can't be read is none
@@ -60,20 +62,17 @@ def report(memory: Memory, engine: ImageStore) -> dict[str, Any] | None:
     return {**memory.report, "images": unchanged}
 
 
-def remember(settings: Settings, *, folders: Iterable[Path], bases: Mapping[str, str], report: dict[str, Any]) -> None:
-    """Keep a finished run; `folders` are those of its local models, `bases` the base images by reference."""
-    places = tuple(sorted(map(str, folders)))
-    content = {
-        "fingerprint": _fingerprint(settings, places),
-        "folders": places,
-        "bases": dict(bases),
-        "report": report,
-    }
+def remember(settings: Settings, memory: Memory) -> None:
+    """Keep a finished run, whose fingerprint was taken before it: what changes meanwhile is not in its images.
+
+    A memory that can't be kept only costs time.
+    """
     path = _path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(path)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(asdict(memory)), encoding="utf-8")
+        partial.replace(path)
 
 
 def _path(settings: Settings) -> Path:
@@ -81,31 +80,23 @@ def _path(settings: Settings) -> Path:
     return settings.cache_directory / "runs" / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}.json"
 
 
-def _fingerprint(settings: Settings, folders: Iterable[str]) -> str:
-    """Digest everything that decides the outcome; raises OSError where a file of it is gone."""
+def fingerprint(settings: Settings, folders: Iterable[str]) -> str:
+    """Digest everything that decides the outcome, with the `folders` of local models; raises OSError."""
     manifest = settings.models.read_bytes()
     names = sorted(set(_VARIABLE.findall(manifest.decode(errors="replace"))))
     digest = hashlib.sha256(manifest)
     digest.update(settings.lock_path.read_bytes())
     digest.update(json.dumps([settings.version, [settings.environment.get(name) for name in names]]).encode())
-    for folder in [*_own_folders(), *folders]:
-        for state in _states(folder):
-            digest.update(repr(state).encode())
+    for file in [*_own_files(), *(file for place in folders for file in sorted(folder.walk(Path(place))))]:
+        found = file.stat()
+        state = (str(file), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        digest.update(repr(state).encode())
     return digest.hexdigest()
 
 
-def _own_folders() -> Iterator[str]:
+def _own_files() -> Iterator[Path]:
+    """Yield the files of this program; compiled modules do not count."""
     for package in _PACKAGES:
         spec = find_spec(package)
-        yield from (spec.submodule_search_locations or []) if spec else []
-
-
-def _states(folder: str) -> Iterator[tuple[str, int, int]]:
-    """Yield path, size and time of every file below `folder`, links followed; compiled modules do not count."""
-    for entry in sorted(os.scandir(folder), key=lambda found: found.name):
-        if entry.is_dir():
-            if entry.name != "__pycache__":
-                yield from _states(entry.path)
-        else:
-            found = entry.stat()
-            yield entry.path, found.st_size, found.st_mtime_ns
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            yield from sorted(file for file in folder.walk(Path(place)) if "__pycache__" not in file.parts)

@@ -11,13 +11,14 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings wire reference document manifest repository layout hub folder graph limits selection"
-    " sentence_transformers recipe lock lockfile bundle context git render plan network"
-    " trace stream session api engine filesync buildkit console smoke pipeline report unchanged cli"
+    "errors settings wire reference document manifest repository layout hub folder graph inputs limits selection"
+    " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
+    " network trace stream messages session api verification container engine filesync buildkit console"
+    " disk prune download cache serve smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files tokenizer batch session pooling scoring inference schemas answers"
-    " service api app probe selftest info __main__"
+    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring inference"
+    " schemas answers service api app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -36,7 +37,7 @@ BUILDER_OWNERS = {
 }
 RUNTIME_OWNERS = {
     "msgspec": {"bundle", "schemas"},
-    "numpy": {"batch", "pooling", "scoring", "session", "inference"},
+    "numpy": {"batch", "dense", "feeds", "inference", "pooling", "scoring", "session", "weights"},
     "onnxruntime": {"session"},
     "starlette": {"api", "app"},
     "tokenizers": {"tokenizer"},

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
+import pytest
 
-from builder import bundle, context, layout, render
+from builder import bundle, context, dense, inputs, layout, limits, manifest, render
 from runtime import bundle as read
 from runtime.settings import Settings, variable
 from tests.builder import data
@@ -16,6 +18,9 @@ FILES = {
     "config.json": {"size_bytes": 100, "sha256": "c" * 64},
     "onnx/model.onnx": {"size_bytes": 800, "sha256": "e" * 64},
     "tokenizer.json": {"size_bytes": 100, "sha256": "a" * 64},
+}
+INPUTS = {
+    name: {"feed": name, "dtype": "int64", "shape": ("batch", "sequence")} for name in ("input_ids", "attention_mask")
 }
 DOCKERFILE = render.dockerfile(IMAGE, version="1")
 
@@ -50,14 +55,29 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "revision": "a" * 40,
             "path": f"/opt/hf-cache/hub/models--local--embedder/snapshots/{'a' * 40}",
             "graph": "onnx/model.onnx",
+            "inputs": {
+                **INPUTS,
+                "past_key_values.0.key": {"feed": "zeros", "dtype": "float16", "shape": ("batch", 8, 0, 128)},
+            },
             "output": "last_hidden_state",
-            "pooling": "mean",
+            "pooling": ("cls", "mean"),
+            "include_prompt": False,
+            "dense": (
+                {
+                    "weights": "2_Dense/model.safetensors",
+                    "in_features": 768,
+                    "out_features": 384,
+                    "bias": True,
+                    "activation": "tanh",
+                },
+            ),
             "normalize": True,
             "dimensions": (384, 128),
             "prompts": {"query": "query: "},
             "default_prompt": None,
             "max_length": 256,
             "pad_token_id": 0,
+            "padding_side": "left",
             "activation": None,
             "files": FILES,
         },
@@ -68,14 +88,18 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "revision": data.COMMIT,
             "path": f"/opt/hf-cache/hub/models--example--reranker/snapshots/{data.COMMIT}",
             "graph": "onnx/model.onnx",
+            "inputs": INPUTS,
             "output": "logits",
-            "pooling": None,
+            "pooling": (),
+            "include_prompt": True,
+            "dense": (),
             "normalize": False,
             "dimensions": (),
             "prompts": {},
             "default_prompt": None,
             "max_length": 1024,
             "pad_token_id": 1,
+            "padding_side": "right",
             "activation": "sigmoid",
             "files": FILES,
         },
@@ -98,3 +122,20 @@ def test_the_port_and_the_commands_of_the_image_are_the_runtime_s() -> None:
     assert f"EXPOSE {Settings().http_port}\n" in DOCKERFILE
     assert 'CMD ["python3", "-m", "runtime", "probe"]' in DOCKERFILE
     assert 'ENTRYPOINT ["python3", "-m", "runtime"]' in DOCKERFILE
+
+
+@pytest.mark.parametrize(
+    ("written", "understood"),
+    [
+        (manifest.Task, read.Task),
+        (manifest.PoolingMode, read.PoolingMode),
+        (manifest.Activation, read.Activation),
+        (dense.DenseActivation, read.DenseActivation),
+        (inputs.Feed, read.Feed),
+        (limits.Side, read.Side),
+    ],
+)
+def test_every_choice_that_the_builder_can_write_is_one_that_the_runtime_reads(
+    written: object, understood: object
+) -> None:
+    assert set(get_args(written)) == set(get_args(understood))

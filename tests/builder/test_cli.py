@@ -20,7 +20,9 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["render", "--help"], ["lock", "--help"], ["schema", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["render", "--help"], ["lock", "--help"], ["verify", "--help"], ["schema", "--help"]]
+)
 def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(arguments) == 0
     golden.check(capsys.readouterr().out, f"{'-'.join(arguments).replace('---', '-').strip('-')}.txt")
@@ -78,6 +80,30 @@ def test_a_folder_with_something_in_it_is_not_written_over(nowhere: Path, capsys
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_a_folder_that_can_t_be_written_ends_with_1(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (nowhere / "models.yaml").write_text(MANIFEST)
+    lookalikes.write_reranker(nowhere / "model")
+    (nowhere / "out").mkdir()
+    (nowhere / "out/i").touch()
+    assert cli.run(["render", "--output", "out"]) == 1
+    last = capsys.readouterr().err.splitlines()[-2:]
+    assert last == ["error: `out/i` can't be written: Not a directory", "hint: choose another --output"]
+
+
+@pytest.mark.parametrize("command", [[], ["render", "--output", "out"], ["lock"]])
+def test_no_command_shows_the_token(
+    nowhere: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    (nowhere / "models.yaml").write_text(
+        MANIFEST.replace("reranker", "'${HF_TOKEN}'").replace("path: model", "repo: a/b")
+    )
+    assert cli.run(command) == 2
+    assert capsys.readouterr().err == (
+        "error: models.yaml:2: `models.m.task`: must be `embedding` or `reranker`, not `***`\n"
+    )
+
+
 def test_a_bug_ends_with_3_and_leaves_a_file_to_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,3 +123,24 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(cli.command, "main", interrupted)
     assert cli.run([]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+INTERRUPTED = """
+import os, signal
+from builder import cli
+
+def main(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        print("cleaned up")
+
+cli.command.main = main
+cli.main()
+"""
+
+
+def test_a_hang_up_is_an_interrupt_and_a_second_one_disturbs_no_cleaning_up() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "cleaned up\n", "interrupted\n")

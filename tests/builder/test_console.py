@@ -118,6 +118,7 @@ def test_a_smoke_failure_shows_the_container_s_last_lines() -> None:
         ("[a 1/2] FROM debian", "[a 1/2] FROM debian"),
         ("[a 2/2] RUN --mount=type=secret,id=x --network=none echo hello", "[a 2/2] RUN echo hello"),
         ('[a 2/2] RUN --mount=type=bind ["sh", "/stages/network.sh", "sh", "/stages/x.sh", "1"]', "[a 2/2] RUN x.sh 1"),
+        ("[a 2/2] ONBUILD RUN [ -d /etc ] && echo x", "[a 2/2] ONBUILD RUN [ -d /etc ] && echo x"),
         ("[r 3/3] COPY --link --from=a /out/ /", "[r 3/3] COPY --from=a /out/ /"),
     ],
 )
@@ -130,3 +131,9 @@ def test_a_step_s_name_is_shortened(name: str, short: str) -> None:
 )
 def test_sizes_are_decimal(count: int, text: str) -> None:
     assert size(count) == text
+
+
+def test_streams_that_the_parent_has_closed_take_everything() -> None:
+    console = Console(out=None, err=None)
+    console.result("result")
+    console.error(InputError("wrong"))

@@ -65,3 +65,13 @@ def test_the_server_s_lock_file_is_not_part_of_the_server(tmp_path: Path) -> Non
     entries = {entry.path for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries}
     assert "stages/requirements.txt" in entries
     assert not any(path.startswith("app/") and path.endswith(".txt") for path in entries)
+
+
+def test_an_image_of_weights_is_built_from_models_alone(tmp_path: Path) -> None:
+    models = (data.local(tmp_path), data.fetched())
+    server, weights = (
+        {entry.path for entry in context.of_image(image, dockerfile="FROM x\n").entries}
+        for image in (data.image(*models), data.image(*models, kind="models"))
+    )
+    assert {path.split("/")[0] for path in server - weights} == {"app", "stages"}
+    assert weights < server

@@ -78,3 +78,32 @@ def test_a_tag_of_a_python_object_is_refused() -> None:
 
 def test_an_empty_file_is_no_data() -> None:
     assert parse("# nothing\n").data is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\nb: 2024-99-99\n", "m.yaml:2: not valid YAML: `2024-99-99` is no timestamp; quote it to make it text"),
+        ("a: !!int x\n", "m.yaml:1: not valid YAML: `x` is no int; quote it to make it text"),
+        ("a: !!bool x\n", "m.yaml:1: not valid YAML: `x` is no bool; quote it to make it text"),
+        (f"a: {'9' * 5000}\n", f"m.yaml:1: not valid YAML: `{'9' * 40}` is no int; quote it to make it text"),
+        ("a: 1\n? [b, c]\n: 2\n", "m.yaml:2: not valid YAML: a key has to be a plain word"),
+        ("a: 1\nb: \x07\n", "m.yaml:2: not valid YAML: the character U+0007 is not allowed"),
+        ('a: "\\uD83D"\n', "m.yaml:1: not valid YAML: half a character stands alone"),
+        ("a: &a [*a]\n", "m.yaml:1: not valid YAML: nested too deeply"),
+        ("[" * 2000, "m.yaml:1: not valid YAML: nested too deeply"),
+    ],
+    ids=["timestamp", "int", "bool", "huge", "key", "control", "surrogate", "recursive", "deep"],
+)
+def test_what_only_the_yaml_library_chokes_on_is_a_problem_too(text: str, problem: str) -> None:
+    assert problems(text) == [problem]
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused_at_once() -> None:
+    levels = [f"l{level}: &l{level} [{', '.join([f'*l{level - 1}'] * 9)}]\n" for level in range(1, 10)]
+    (problem,) = problems("l0: &l0 [x]\n" + "".join(levels))
+    assert problem.endswith("not valid YAML: it stands for too many values")
+
+
+def test_a_character_that_json_writes_in_two_halves_is_one() -> None:
+    assert parse('a: "\\uD83D\\uDE00"\n').data == {"a": "\U0001f600"}

@@ -50,6 +50,13 @@ def test_a_docker_host_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyP
         Engine.connect()
 
 
+def test_a_docker_config_that_is_other_json_is_refused(docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (docker_config / "config.json").write_text("[]")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match="the Docker configuration is not usable"):
+        Engine.connect()
+
+
 def test_a_login_of_the_config_is_found(docker_config: Path) -> None:
     configure(docker_config, auths={REGISTRY: encoded("me", "pass:word")})
     assert Engine.credentials(REGISTRY) == Credentials(username="me", secret="pass:word")

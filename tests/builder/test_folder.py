@@ -96,13 +96,27 @@ def test_a_link_to_a_parent_is_walked_once(model: Path, opened: Open) -> None:
     assert list(opened().files) == ["config.json", "onnx/model.onnx"]
 
 
-def test_an_unchanged_file_is_not_hashed_again(model: Path, opened: Open) -> None:
-    before = opened().files
-    inode = (model / "config.json").stat().st_ino
-    write(model / "config.json", b"[]")  # same size, time and inode: nothing shows that it changed
+def test_an_unchanged_file_is_not_hashed_again(model: Path, opened: Open, tmp_path: Path) -> None:
+    opened()
+    cache = tmp_path / "cache/digests.json"
+    content = json.loads(cache.read_text())
+    content["files"][str(model / "config.json")][-1] = EMPTY_SHA256  # what hashing it would not give
+    cache.write_text(json.dumps(content))
 
-    assert (model / "config.json").stat().st_ino == inode
-    assert opened().files == before
+    assert opened().files["config.json"].sha256 == EMPTY_SHA256
+
+
+def test_a_changed_file_with_the_old_size_and_time_is_hashed_again(model: Path, opened: Open) -> None:
+    before = opened().files
+    write(model / "config.json", b"[]")  # as unpacking an archive does
+
+    assert opened().files != before
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(model: Path, opened: Open) -> None:
+    write(model / os.fsdecode(b"\xff.txt"), b"")
+
+    assert os.fsdecode(b"\xff.txt") in opened().files
 
 
 def test_a_file_of_the_last_two_seconds_is_hashed_again(model: Path, opened: Open) -> None:
@@ -115,7 +129,7 @@ def test_a_file_of_the_last_two_seconds_is_hashed_again(model: Path, opened: Ope
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 9, "files": {}}', '{"version": 1, "files": {"x": 5}}', '{"version": 1}']
+    "text", ["", "{", "[]", '{"version": 9, "files": {}}', '{"version": 2, "files": {"x": 5}}', '{"version": 2}']
 )
 def test_a_damaged_cache_is_ignored(opened: Open, tmp_path: Path, text: str) -> None:
     expected = opened()

@@ -5,6 +5,8 @@ import pytest
 from builder import network
 from builder.errors import InputError
 
+PEM = b"-----BEGIN CERTIFICATE-----\n"
+
 
 def test_a_host_that_sets_nothing_gives_no_secret(tmp_path: Path) -> None:
     assert network.secrets({"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}) == {}
@@ -20,9 +22,16 @@ def test_without_these_variables_no_certificates_are_named() -> None:
 
 
 def test_the_certificates_are_a_secret(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_bytes(b"PEM")
+    (tmp_path / "ca.pem").write_bytes(PEM)
     environment = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}
-    assert network.secrets(environment, ca_bundle=tmp_path / "ca.pem") == {"ca_bundle": b"PEM"}
+    assert network.secrets(environment, ca_bundle=tmp_path / "ca.pem") == {"ca_bundle": PEM}
+
+
+@pytest.mark.parametrize("content", [b"", b"hostname\n", b"\x30\x82DER"])
+def test_certificates_that_are_none_are_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(content)
+    with pytest.raises(InputError, match="has no certificate in PEM"):
+        network.secrets({"HOME": str(tmp_path)}, ca_bundle=tmp_path / "ca.pem")
 
 
 def test_certificates_that_can_t_be_read_are_an_error_with_a_hint(tmp_path: Path) -> None:
@@ -85,3 +94,49 @@ def test_what_must_not_be_shown_is_the_token_and_every_password() -> None:
         "ca_bundle": b"PEM",
     }
     assert network.sensitive(values) == {"hf_secret", "proxyword", "indexword"}
+
+
+@pytest.mark.parametrize(
+    ("address", "hidden"),
+    [
+        ("http://u:it's%20%25@proxy:3128", {"it's%20%25", "it's %"}),
+        ("https://hf_accesstoken@hub.example.com", {"hf_accesstoken"}),
+        ("http://u:a@b@proxy:3128/path@x", {"a@b"}),
+        ("u:word@proxy:3128", {"word"}),
+        ("http://proxy:3128/path@x", set()),
+    ],
+)
+def test_credentials_are_hidden_as_written_and_as_decoded(tmp_path: Path, address: str, hidden: set[str]) -> None:
+    environment = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}
+    for variable in ("HTTPS_PROXY", "HF_ENDPOINT", "PIP_INDEX_URL"):
+        assert network.sensitive(network.secrets({**environment, variable: address})) == hidden
+
+
+@pytest.mark.parametrize("content", [b"\xff", None])
+def test_a_token_file_that_can_t_be_read_is_an_error_with_a_hint(tmp_path: Path, content: bytes | None) -> None:
+    token = tmp_path / "token"
+    token.mkdir() if content is None else token.write_bytes(content)
+    with pytest.raises(InputError, match="the Hub token in `.*token` can't be read") as caught:
+        network.hub_token({"HF_TOKEN_PATH": str(token)})
+    assert caught.value.hint == "log in again with `hf auth login`, or set HF_TOKEN"
+
+
+def test_the_hub_may_be_asked_unless_the_environment_forbids_it() -> None:
+    values = ["", "true", "1", "Yes", "false", "0", "OFF"]
+    allowed = [network.may_ask_hub({"HF_ALLOW_REMOTE_MODELS": value}) for value in values]
+    assert (allowed, network.may_ask_hub({})) == ([True, True, True, True, False, False, False], True)
+
+
+def test_a_word_that_neither_allows_nor_forbids_the_hub_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        network.may_ask_hub({"HF_ALLOW_REMOTE_MODELS": "never"})
+    assert caught.value.message == "HF_ALLOW_REMOTE_MODELS is `never`"
+
+
+def test_every_mirror_of_a_list_has_its_password_hidden(tmp_path: Path) -> None:
+    environment = {
+        "HOME": str(tmp_path),
+        "PIP_CONFIG_FILE": "/dev/null",
+        "HF_ENDPOINT": "https://a:first@x.example.com, https://b:second@y.example.com",
+    }
+    assert network.sensitive(network.secrets(environment)) == {"first", "second"}

@@ -84,3 +84,11 @@ def test_the_labels_say_what_is_inside() -> None:
         "org.opencontainers.image.base.name": "debian:bookworm-slim",
         "build-image.models": f"example/a@{data.COMMIT}",
     }
+
+
+def test_an_image_of_weights_names_no_base_that_it_does_not_stand_on() -> None:
+    (image,) = make("  i: {models: [a], kind: models}\n")
+    assert (image.kind, image.labels) == (
+        "models",
+        {"org.opencontainers.image.title": "i", "build-image.models": f"example/a@{data.COMMIT}"},
+    )

@@ -17,6 +17,7 @@ IMAGES = {
     "both": data.image(data.local(Path("/models/a")), data.fetched()),
     "two-fetched": data.image(data.fetched("first"), data.fetched("second")),
 }
+WEIGHTS = data.image(data.local(Path("/models/a")), data.fetched(), kind="models")
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -39,6 +40,24 @@ def test_no_secret_is_an_argument_or_a_variable(image: ImagePlan) -> None:
     assert {line.split()[1].partition("=")[0] for line in text.splitlines() if line.startswith("ENV ")} == set(
         render.ENVIRONMENT
     )
+
+
+def test_a_dockerfile_of_weights_is_as_it_was(golden: Golden) -> None:
+    golden.check(render.dockerfile(WEIGHTS, version="1.2.3"), "Dockerfile.weights")
+
+
+def test_an_image_of_weights_sets_no_variable_and_has_no_other_stage() -> None:
+    lines = render.dockerfile(WEIGHTS, version="1.2.3").splitlines()
+    stages = [line.rpartition(" AS ")[2] for line in lines if line.startswith("FROM ")]
+    assert stages == ["hub-client", "model-embedder", "model-reranker", "models"]
+    assert [line for line in lines if line.startswith(("ENV ", "USER ", "ENTRYPOINT "))] == []
+
+
+def test_a_model_s_stage_is_the_same_text_in_either_kind_of_image() -> None:
+    of_server, of_weights = (render.dockerfile(image, version="1").split("\n\n") for image in (IMAGES["both"], WEIGHTS))
+    stages = [block for block in of_weights if block.startswith("# ") and " AS model-" in block]
+    assert len(stages) == 2
+    assert [stage for stage in stages if stage not in of_server] == []
 
 
 def test_no_syntax_line_is_written_because_it_needs_a_registry() -> None:
@@ -64,6 +83,9 @@ def test_a_tag_template_is_filled_in(template: str, tag: str) -> None:
         ("{{ git.sha }}", "`{{ git.sha }}` can't be filled in: the manifest is not in a git checkout with a commit"),
         ("{{ lock.x }}", "`{{ lock.x }}` can't be filled in: 'builder.lock.Lock object' has no attribute 'x'"),
         ("{{ lock.digest", "`{{ lock.digest` is not a template: "),
+        ("{{ 1 / 0 }}", "`{{ 1 / 0 }}` is not a template: division by zero"),
+        ("{{ lock.digest + 1 }}", "`{{ lock.digest + 1 }}` is not a template: "),
+        ("{% include 'x' %}", "`{% include 'x' %}` is not a template: "),
     ],
 )
 def test_a_tag_template_that_can_t_be_filled_in_says_why(template: str, message: str) -> None:

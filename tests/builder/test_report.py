@@ -1,4 +1,7 @@
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,24 @@ def test_a_place_that_can_t_hold_a_report_is_refused_before_the_run(tmp_path: Pa
 
 def test_a_place_whose_folders_are_missing_is_fine(tmp_path: Path) -> None:
     report.check_writable(tmp_path / "a/b/report.json")
+
+
+def test_a_report_to_what_is_no_file_is_written_through_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as reader:
+        content = reader.submit((tmp_path / "pipe").read_text)
+        report.write("text", tmp_path / "pipe")
+    assert (content.result(), (tmp_path / "pipe").is_fifo()) == ("text", True)
+
+
+def test_a_link_to_a_report_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to("report.json")
+    report.write("text", tmp_path / "link.json")
+    assert ((tmp_path / "link.json").is_symlink(), (tmp_path / "report.json").read_text()) == (True, "text")
+
+
+def test_a_secret_with_characters_that_json_escapes_is_not_in_a_report() -> None:
+    secret = 'pass"word'
+    failed = replace(FAILED, error=BuildFailedError(f"cannot log in with {secret}"))
+    written = report.text(report.make([failed]), redact=lambda text: text.replace(secret, "***"))
+    assert json.loads(written)["images"][0]["error"]["message"] == "cannot log in with ***"

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from builder.errors import InputError
-from builder.sentence_transformers import Pooling, SentenceFiles, read_sentence_files
+from builder.sentence_transformers import Module, Pooling, SentenceFiles, read_sentence_files
 from tests.support.memory_repository import repository
 
 OLD = "sentence_transformers.models"
@@ -19,7 +19,7 @@ def test_a_repository_without_such_files_says_nothing() -> None:
 
 
 def test_the_layout_up_to_release_5_3_is_read() -> None:
-    files = {
+    files: dict[str, Any] = {
         "modules.json": [
             {"idx": 0, "name": "0", "path": "", "type": f"{OLD}.Transformer"},
             {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{OLD}.Pooling"},
@@ -38,7 +38,11 @@ def test_the_layout_up_to_release_5_3_is_read() -> None:
     }
 
     assert read_sentence_files(repository(files)) == SentenceFiles(
-        modules=("Transformer", "Pooling", "Normalize"),
+        modules=(
+            Module(class_name="Transformer", folder=""),
+            Module(class_name="Pooling", folder="1_Pooling", config=files["1_Pooling/config.json"]),
+            Module(class_name="Normalize", folder="2_Normalize"),
+        ),
         pooling=Pooling(modes=("mean",), includes_prompt=True, width=384),
         max_seq_length=256,
         prompts={"query": "query: "},
@@ -47,7 +51,7 @@ def test_the_layout_up_to_release_5_3_is_read() -> None:
 
 
 def test_the_layout_from_release_5_4_on_is_read() -> None:
-    files = {
+    files: dict[str, Any] = {
         "modules.json": [
             {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
             {"idx": 1, "name": "1", "path": "1_Pooling/", "type": f"{NEW}.pooling.Pooling"},
@@ -57,7 +61,10 @@ def test_the_layout_from_release_5_4_on_is_read() -> None:
     }
 
     assert read_sentence_files(repository(files)) == SentenceFiles(
-        modules=("Transformer", "Pooling"),
+        modules=(
+            Module(class_name="Transformer", folder=""),
+            Module(class_name="Pooling", folder="1_Pooling", config=files["1_Pooling/config.json"]),
+        ),
         pooling=Pooling(modes=("cls",), includes_prompt=False, width=768),
         max_seq_length=None,
     )
@@ -85,9 +92,27 @@ def test_pooling_is_read_from_the_folder_that_the_modules_name() -> None:
     assert read_sentence_files(repository(files)).pooling == Pooling(modes=("max",), includes_prompt=True, width=None)
 
 
+def test_modules_of_one_class_keep_their_order_and_configs() -> None:
+    files: dict[str, Any] = {
+        "modules.json": [{"path": "2_Dense", "type": f"{OLD}.Dense"}, {"path": "3_Dense", "type": f"{OLD}.Dense"}],
+        "2_Dense/config.json": {"in_features": 1},
+        "3_Dense/config.json": {"in_features": 2},
+    }
+    assert read_sentence_files(repository(files)).modules == (
+        Module(class_name="Dense", folder="2_Dense", config={"in_features": 1}),
+        Module(class_name="Dense", folder="3_Dense", config={"in_features": 2}),
+    )
+
+
 @pytest.mark.parametrize("name", ["sentence_roberta_config.json", "sentence_xlm-roberta_config.json"])
 def test_old_names_of_the_transformer_config_are_read(name: str) -> None:
     assert read_sentence_files(repository({name: {"max_seq_length": 128}})).max_seq_length == 128
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_wish_for_lower_case_is_read(*, stated: bool) -> None:
+    files = {"sentence_bert_config.json": {"max_seq_length": 128, "do_lower_case": stated}}
+    assert read_sentence_files(repository(files)).lowercases is stated
 
 
 def test_prompts_that_are_null_are_none() -> None:

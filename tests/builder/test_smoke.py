@@ -43,6 +43,10 @@ def test_vectors_that_prefer_the_unrelated_sentence_fail() -> None:
     )
 
 
+def test_a_vector_of_zeros_fails() -> None:
+    assert refused_embeddings([[0.0, 0.0], GOOD[1], GOOD[2]], is_normalized=False) == "a vector of zeros"
+
+
 def test_vectors_that_are_all_the_same_fail() -> None:
     assert refused_embeddings([GOOD[0]] * 3) == "a paraphrase has cosine 1.0000, an unrelated sentence 1.0000"
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from builder import unchanged
 from builder.settings import Settings
+from builder.unchanged import Memory
 
 MANIFEST = "models: {m: {repo: '${ORG:-a}/b', path: model}}\n"
 REPORT: dict[str, Any] = {
@@ -36,8 +38,14 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "models.lock").write_text("{}")
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "ORG": "x", "OTHER": "y"}
     made = Settings(models=tmp_path / "models.yaml", version="1", environment=environment)
-    unchanged.remember(made, folders=[tmp_path / "model"], bases={"debian:b": "sha256:base"}, report=REPORT)
+    unchanged.remember(made, memory(made))
     return made
+
+
+def memory(settings: Settings) -> Memory:
+    folders = (str(settings.directory / "model"),)
+    fingerprint = unchanged.fingerprint(settings, folders)
+    return Memory(fingerprint=fingerprint, folders=folders, bases={"debian:b": "sha256:base"}, report=REPORT)
 
 
 def test_the_same_run_is_remembered(settings: Settings) -> None:
@@ -82,6 +90,46 @@ def test_a_new_file_of_a_model_is_a_change(settings: Settings) -> None:
 def test_a_file_of_the_same_size_but_another_time_is_a_change(settings: Settings) -> None:
     os.utime(settings.directory / "model/onnx/model.onnx", ns=(1, 1))
     assert unchanged.recall(settings) is None
+
+
+def test_a_file_of_the_same_size_and_time_but_other_content_is_a_change(settings: Settings) -> None:
+    file = settings.directory / "model/onnx/model.onnx"
+    before = file.stat()
+    file.write_bytes(b"WEIGHTS")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert unchanged.recall(settings) is None
+
+
+def test_a_folder_s_link_that_leads_elsewhere_is_a_change(settings: Settings) -> None:
+    model = settings.directory / "model"
+    model.rename(settings.directory / "first")
+    shutil.copytree(settings.directory / "first", settings.directory / "second")
+    model.symlink_to("first")
+    unchanged.remember(settings, memory(settings))
+    model.unlink()
+    model.symlink_to("second")
+    assert unchanged.recall(settings) is None
+
+
+def test_what_changes_during_the_run_is_a_change(settings: Settings) -> None:
+    before = memory(settings)
+    settings.models.write_text(MANIFEST + "# edited while the images were built\n")
+    unchanged.remember(settings, before)
+    assert unchanged.recall(settings) is None
+
+
+def test_links_without_an_end_or_in_ignored_folders_do_not_matter(settings: Settings) -> None:
+    (settings.directory / "model/loop").symlink_to(".")
+    (settings.directory / "model/.git").mkdir()
+    (settings.directory / "model/.git/dangling").symlink_to("nowhere")
+    unchanged.remember(settings, memory(settings))
+    assert unchanged.recall(settings) is not None
+
+
+def test_a_cache_that_can_t_be_written_only_costs_time(settings: Settings) -> None:
+    nowhere = replace(settings, environment={"XDG_CACHE_HOME": "/proc/nowhere"})
+    unchanged.remember(nowhere, memory(nowhere))
+    assert unchanged.recall(nowhere) is None
 
 
 def test_a_folder_that_is_gone_is_a_change(settings: Settings) -> None:

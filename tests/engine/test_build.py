@@ -96,6 +96,22 @@ def test_a_failing_step_is_told_with_its_last_lines(engine: Engine) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("dockerfile", "word"),
+    [
+        (f"{BASE}RUN PATH=/ apt-get update\n", "glibc and apt"),
+        ('FROM scratch\nCOPY program /\nRUN ["sh"]\n', "glibc and apt"),
+        (f'{BASE}COPY --chmod=755 program /\nRUN ["/program"]\n', "QEMU"),
+    ],
+    ids=["no apt", "no shell", "programs of another processor"],
+)
+def test_a_base_that_can_t_be_used_gives_a_hint(engine: Engine, dockerfile: str, word: str) -> None:
+    program = b"\x7fELF" + bytes(60)  # of no processor
+    with pytest.raises(BuildFailedError) as caught:
+        build(engine, request(dockerfile, {"program": program}), on_event=ignore)
+    assert word in (caught.value.hint or "")
+
+
 def test_a_dockerfile_that_is_wrong_is_a_failed_build(engine: Engine) -> None:
     with pytest.raises(BuildFailedError, match="unknown instruction: FORM"):
         build(engine, request("FORM scratch\n"), on_event=ignore)

@@ -41,7 +41,7 @@ def told_by_stage(engine: Engine, secrets: Mapping[str, bytes]) -> tuple[str, li
 
 
 def test_a_stage_has_proxies_certificates_and_pip_s_settings(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("CERTIFICATES\n")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     secrets = network.secrets({**ENVIRONMENT, "HOME": str(tmp_path)}, ca_bundle=tmp_path / "ca.pem")
     image_id, lines = told_by_stage(engine, secrets)
     details = engine.inspect_image(image_id)
@@ -56,7 +56,7 @@ def test_a_stage_has_proxies_certificates_and_pip_s_settings(engine: Engine, tmp
         "REQUESTS_CA_BUNDLE=/run/secrets/ca_bundle",
         "index-url = https://index.example.com/simple",
         'Acquire::https::CAInfo "/run/secrets/ca_bundle";',
-        "CERTIFICATES",
+        "-----BEGIN CERTIFICATE-----",
     }
     assert [word for word in ("proxy.example.com", "index.example.com") if word in history] == []
     assert [line for line in details.environment if not line.startswith("PATH=")] == []

@@ -1,0 +1,109 @@
+"""Own what a run will take of a disk, and the refusal where that can't fit; it frees nothing.
+
+BuildKit keeps a model twice, as the stage that fetched or copied it and as the layer of the image, and one from a
+local folder a third time, as the context that was sent. The two constants were measured with `docker system df` on
+amd64, and rounded up.
+"""
+
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from builder.api import HeldImage
+from builder.console import size
+from builder.errors import FailedError
+from builder.lock import LockedModel
+from builder.plan import MODELS_LABEL, ImagePlan
+
+SERVER_BYTES = 600_000_000  # Python's packages: their stage 378 MB, their layers 149 MB, a base of 75 MB
+HUB_CLIENT_BYTES = 300_000_000  # the stage that models are fetched with: 281 MB
+ENGINE_HINT = "free space with `build-image prune`, then `docker builder prune`, or build fewer images with --image"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """Bytes that a run will take, by what they are for."""
+
+    parts: Mapping[str, int]
+
+    @property
+    def total_bytes(self) -> int:
+        """All of them."""
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {size(count)}" for name, count in self.parts.items() if count)
+
+
+class EngineDisk(Protocol):
+    """What can say where images are kept and which are there already: an Engine."""
+
+    def local_root(self) -> Path | None:
+        """Find the engine's folder, None where that is not on this machine."""
+
+    def images(self, *, label: str) -> Sequence[HeldImage]:
+        """List the images that carry `label`."""
+
+
+def predict(images: Sequence[ImagePlan], *, held: Collection[str] = ()) -> Need:
+    """Predict what building `images` takes of the engine's disk.
+
+    `held` are the models, as `identity` writes them, whose layers the engine has; where it has any, it has the
+    server's packages too.
+    """
+    new = {
+        identity(model): model for image in images for model in image.models if identity(model) not in held
+    }  # each model once: images share its stage and its layer
+    contexts = [model for image in images for model in image.models if model.folder and identity(model) in new]
+    serves = any(image.kind == "server" for image in images)
+    fetched = any(model.is_fetched for model in new.values())
+    models_bytes = sum(model.size_bytes for model in new.values())
+    return Need(
+        parts={
+            "models in their stages": models_bytes,
+            "models in layers": models_bytes,
+            "contexts": sum(model.size_bytes for model in contexts),
+            "the server": SERVER_BYTES if serves and not held else 0,
+            "the Hub's client": HUB_CLIENT_BYTES if fetched and not held else 0,
+        }
+    )
+
+
+def check_engine(images: Sequence[ImagePlan], engine: EngineDisk, *, no_cache: bool = False) -> None:
+    """Refuse to build what can't fit; raises FailedError.
+
+    What the engine holds already is only looked up where the bytes are short, so that most runs never wait for it.
+    An engine on another machine can't be asked for its free space.
+    """
+    root = engine.local_root()
+    if root is None:
+        return
+    free_bytes = free(root)
+    need = predict(images)
+    if need.total_bytes > free_bytes and not no_cache:
+        need = predict(images, held=_held(engine))
+    require(need, free_bytes, place=f"the engine's disk (`{root}`)", hint=ENGINE_HINT)
+
+
+def require(need: Need, free_bytes: int, *, place: str, hint: str) -> None:
+    """Raise FailedError unless `need` fits into `free_bytes`."""
+    if need.total_bytes > free_bytes:
+        total = size(need.total_bytes)
+        raise FailedError(f"{place} has {size(free_bytes)} free, and {total} are needed: {need}", hint=hint)
+
+
+def free(path: Path) -> int:
+    """Return the bytes that may be written at `path`, which need not exist yet."""
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    return shutil.disk_usage(existing).free
+
+
+def identity(model: LockedModel) -> str:
+    """Name a model with its revision, as the label of images does."""
+    return f"{model.source}@{model.revision}"
+
+
+def _held(engine: EngineDisk) -> set[str]:
+    return {name for image in engine.images(label=MODELS_LABEL) for name in image.labels[MODELS_LABEL].split()}

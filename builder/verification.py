@@ -1,0 +1,181 @@
+"""Own the proof that an image holds the files that were locked, byte for byte; it runs nothing of the image."""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, BinaryIO, Protocol
+
+from builder import bundle, layout
+from builder.api import ImageDetails
+from builder.errors import FailedError, InputError
+from builder.lock import Lock, LockedModel
+from builder.plan import MODELS_LABEL
+
+HUB = f"{bundle.CACHE}/hub"
+_BUNDLE_VARIABLE = "RUNTIME_BUNDLE"
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundFile:
+    """A file of an image by its absolute path."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedModel:
+    """What an image should hold of a model: `snapshot` is its folder, which has nothing else in it than `files`.
+
+    `files` and `beside` are absolute paths to sha256; the latter lie outside of the snapshot.
+    """
+
+    name: str
+    snapshot: str
+    files: Mapping[str, str]
+    beside: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What an image holds of a model: the number of files that it should, their bytes, a line for each mismatch."""
+
+    name: str
+    file_count: int
+    size_bytes: int
+    mismatches: tuple[str, ...]
+
+    @property
+    def outcome(self) -> str:
+        """What there is to say of it in a few words."""
+        return f"{len(self.mismatches)} not as locked" if self.mismatches else "as locked"
+
+
+class Images(Protocol):
+    """What can show an image and its files without running it: an Engine."""
+
+    def inspect_image(self, reference: str, /) -> ImageDetails:
+        """Return what is known of the image."""
+
+    def archive(self, image: str, path: str, /) -> AbstractContextManager[BinaryIO]:
+        """Stream a file or folder of the image as a tar."""
+
+
+def verify(images: Images, image: str, models: Sequence[ExpectedModel]) -> tuple[Verdict, ...]:
+    """Compare every file that an image has in its cache with those of `models`; raises FailedError."""
+    with images.archive(image, HUB) as stream:
+        found = {file.path: file for file in read_files(stream, parent=str(PurePosixPath(HUB).parent))}
+    return tuple(judge(model, found) for model in models)
+
+
+def expected_of_image(images: Images, image: str, *, lock: Lock | None) -> tuple[ExpectedModel, ...]:
+    """Find what `image` should hold: in `lock`, by its label, or else in the bundle that it carries.
+
+    Raises InputError where neither says it.
+    """
+    details = images.inspect_image(image)
+    if lock is not None:
+        return tuple(of_model(model) for model in labelled(details.labels, lock, image=image))
+    path = dict(line.split("=", 1) for line in details.environment).get(_BUNDLE_VARIABLE)
+    if path is None:
+        hint = f"compare it with a lock: `build-image verify {image} --models models.yaml`"
+        raise InputError(f"`{image}` carries no bundle that says what should be in it", hint=hint)
+    with images.archive(image, path) as stream:
+        return of_bundle(_read_file(stream), image=image)
+
+
+def labelled(labels: Mapping[str, str], lock: Lock, *, image: str) -> Iterator[LockedModel]:
+    """Yield the models that an image's label names, as `lock` has them; raises InputError or FailedError."""
+    if not lock.models:
+        raise InputError("there is no lock to compare with", hint="write one beside the manifest: `build-image lock`")
+    if MODELS_LABEL not in labels:
+        raise InputError(f"`{image}` has no label `{MODELS_LABEL}`, so it is not an image of build-image")
+    known = {f"{model.source}@{model.revision}": model for model in lock.models.values()}
+    for identity in labels[MODELS_LABEL].split():
+        if identity not in known:
+            hint = "take the manifest that the image was built from, with its lock"
+            raise FailedError(f"`{image}` holds `{identity}`, which is not in the lock", hint=hint)
+        yield known[identity]
+
+
+def of_model(model: LockedModel) -> ExpectedModel:
+    """Return what an image should hold of a locked model, the cache's own files included."""
+    snapshot = f"{bundle.CACHE}/{layout.snapshot_directory(model.source, model.revision)}"
+    own = {f"{bundle.CACHE}/{path}": hashlib.sha256(text).hexdigest() for path, text in model.cache_files.items()}
+    files = {f"{snapshot}/{path}": file.sha256 for path, file in model.files.items()}
+    return ExpectedModel(name=model.name, snapshot=snapshot, files=files, beside=own)
+
+
+def of_bundle(text: bytes, *, image: str) -> tuple[ExpectedModel, ...]:
+    """Return what an image should hold by its own `bundle.json`; raises InputError for one of another format."""
+    try:
+        return tuple(
+            ExpectedModel(
+                name=model["name"],
+                snapshot=model["path"],
+                files={f"{model['path']}/{path}": file["sha256"] for path, file in model["files"].items()},
+                beside={},
+            )
+            for model in json.loads(text)["models"]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = f"compare it with a lock: `build-image verify {image} --models models.yaml`"
+        raise InputError(f"the bundle of `{image}` has no digests", hint=hint) from error
+
+
+def read_files(stream: BinaryIO, *, parent: str) -> Iterator[FoundFile]:
+    """Yield every file of a tar whose names are relative to `parent`; raises FailedError where it is cut short."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_BYTES) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield FoundFile(path=f"{parent}/{member.name}", sha256=_sha256(content), size_bytes=member.size)
+    except tarfile.ReadError as error:
+        raise FailedError(f"the image's files can't be read: {error}") from error
+
+
+def _read_file(stream: BinaryIO) -> bytes:
+    """Return the content of a tar's first member, empty where that is no file."""
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        first = archive.next()
+        content = archive.extractfile(first) if first else None
+        return content.read() if content else b""
+
+
+def _sha256(content: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := content.read(_READ_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def judge(model: ExpectedModel, found: Mapping[str, FoundFile]) -> Verdict:
+    """Compare a model with the files of an image by their absolute paths."""
+    expected = {**model.files, **model.beside}
+    extra = {path for path in found if path.startswith(f"{model.snapshot}/")} - set(expected)
+    mismatches = [_mismatch(path, sha256, found.get(path)) for path, sha256 in sorted(expected.items())]
+    mismatches += [f"`{path}` was not locked" for path in sorted(extra)]
+    return Verdict(
+        name=model.name,
+        file_count=len(model.files),
+        size_bytes=sum(found[path].size_bytes for path in model.files if path in found),
+        mismatches=tuple(line for line in mismatches if line),
+    )
+
+
+def mismatches(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    """Return a line for each file of any model that is not as it was locked."""
+    return tuple(f"{verdict.name}: {line}" for verdict in verdicts for line in verdict.mismatches)
+
+
+def _mismatch(path: str, sha256: str, found: FoundFile | None) -> str:
+    if found is None:
+        return f"`{path}` is missing"
+    return "" if found.sha256 == sha256 else f"`{path}` has sha256 {found.sha256}, and {sha256} was locked"

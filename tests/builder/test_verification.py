@@ -1,0 +1,151 @@
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from builder import bundle, verification
+from builder.errors import FailedError, InputError
+from builder.lock import LockedFile, LockedModel
+from builder.verification import ExpectedModel, FoundFile, Verdict
+from tests.builder import data
+
+CONTENT = {"config.json": b"{}", "onnx/model.onnx": b"weights"}
+SNAPSHOT = f"/opt/hf-cache/hub/models--example--reranker/snapshots/{data.COMMIT}"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def locked(content: bytes) -> LockedFile:
+    return LockedFile(size_bytes=len(content), sha256=sha256(content), blob_id="b" * 40, is_large=False)
+
+
+MODEL: LockedModel = replace(data.fetched(), files={path: locked(content) for path, content in CONTENT.items()})
+
+
+def whole() -> dict[str, bytes]:
+    """The files of an image that holds MODEL as it was locked, by their absolute paths."""
+    beside = {f"/opt/hf-cache/{path}": content for path, content in MODEL.cache_files.items()}
+    return {**beside, **{f"{SNAPSHOT}/{path}": content for path, content in CONTENT.items()}}
+
+
+def verdict(files: Mapping[str, bytes]) -> Verdict:
+    found = {
+        path: FoundFile(path=path, sha256=sha256(content), size_bytes=len(content)) for path, content in files.items()
+    }
+    return verification.judge(verification.of_model(MODEL), found)
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return written.getvalue()
+
+
+def test_an_image_with_every_byte_as_locked_has_no_mismatch() -> None:
+    assert verdict(whole()) == Verdict(name="reranker", file_count=2, size_bytes=9, mismatches=())
+
+
+def test_a_file_with_other_bytes_is_told_with_both_digests() -> None:
+    path = f"{SNAPSHOT}/onnx/model.onnx"
+    assert verdict({**whole(), path: b"weighty"}).mismatches == (
+        f"`{path}` has sha256 {sha256(b'weighty')}, and {sha256(b'weights')} was locked",
+    )
+
+
+def test_a_missing_file_is_named() -> None:
+    path = f"{SNAPSHOT}/config.json"
+    files = {name: content for name, content in whole().items() if name != path}
+    assert verdict(files).mismatches == (f"`{path}` is missing",)
+
+
+def test_a_file_beside_the_locked_ones_is_named() -> None:
+    path = f"{SNAPSHOT}/modeling.py"
+    assert verdict({**whole(), path: b"import os"}).mismatches == (f"`{path}` was not locked",)
+
+
+def test_another_model_s_files_are_not_its_concern() -> None:
+    assert verdict({**whole(), "/opt/hf-cache/hub/models--example--other/refs/main": b"x"}).mismatches == ()
+
+
+def test_a_reference_to_another_commit_is_a_mismatch() -> None:
+    path = "/opt/hf-cache/hub/models--example--reranker/refs/main"
+    assert verdict({**whole(), path: b"e" * 40}).mismatches == (
+        f"`{path}` has sha256 {sha256(b'e' * 40)}, and {sha256(data.COMMIT.encode())} was locked",
+    )
+
+
+def test_the_mismatches_of_several_models_carry_their_names() -> None:
+    verdicts = [Verdict(name=name, file_count=1, size_bytes=0, mismatches=("`x` is missing",)) for name in ("a", "b")]
+    assert verification.mismatches(verdicts) == ("a: `x` is missing", "b: `x` is missing")
+    assert [found.outcome for found in verdicts] == ["1 not as locked", "1 not as locked"]
+
+
+def test_the_bundle_that_is_baked_says_what_should_be_there() -> None:
+    assert verification.of_bundle(bundle.document([MODEL]), image="i") == (
+        ExpectedModel(
+            name="reranker",
+            snapshot=SNAPSHOT,
+            files={f"{SNAPSHOT}/{path}": sha256(content) for path, content in CONTENT.items()},
+            beside={},
+        ),
+    )
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", json.dumps({"models": [{"name": "a", "path": "/b"}]}).encode()])
+def test_a_bundle_without_digests_is_refused(text: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        verification.of_bundle(text, image="i")
+    assert (caught.value.message, caught.value.hint) == (
+        "the bundle of `i` has no digests",
+        "compare it with a lock: `build-image verify i --models models.yaml`",
+    )
+
+
+def test_the_files_of_a_tar_are_read_below_its_parent_and_nothing_else() -> None:
+    stream = io.BytesIO(archive({"hub/one": b"1", "hub/two/three": b"23"}))
+    assert list(verification.read_files(stream, parent="/opt")) == [
+        FoundFile(path="/opt/hub/one", sha256=sha256(b"1"), size_bytes=1),
+        FoundFile(path="/opt/hub/two/three", sha256=sha256(b"23"), size_bytes=2),
+    ]
+
+
+def test_a_tar_that_is_cut_short_is_a_failure() -> None:
+    stream = io.BytesIO(archive({"hub/one": bytes(5000)})[:2000])
+    with pytest.raises(FailedError, match="the image's files can't be read: unexpected end of data"):
+        list(verification.read_files(stream, parent="/opt"))
+
+
+def test_the_models_of_an_image_are_those_that_its_label_names() -> None:
+    lock = data.lock(data.fetched("one"), data.fetched("two"))
+    labels = {"build-image.models": f"example/two@{data.COMMIT}"}
+    assert [model.name for model in verification.labelled(labels, lock, image="i")] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "message"),
+    [
+        ({}, InputError, "`i` has no label `build-image.models`, so it is not an image of build-image"),
+        ({"build-image.models": "a/b@c"}, FailedError, "`i` holds `a/b@c`, which is not in the lock"),
+    ],
+)
+def test_an_image_that_the_lock_does_not_know_is_refused(
+    labels: dict[str, str], kind: type[FailedError | InputError], message: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        list(verification.labelled(labels, data.lock(data.fetched()), image="i"))
+    assert caught.value.message == message
+
+
+def test_a_lock_without_models_is_no_lock() -> None:
+    with pytest.raises(InputError, match="there is no lock to compare with"):
+        list(verification.labelled({}, data.lock(), image="i"))
