@@ -87,3 +87,17 @@ def test_a_broken_helper_of_another_registry_breaks_nothing(
     config = private.config(tmp_path, credHelpers={"other.example.com": "broken"})
     monkeypatch.setenv("DOCKER_CONFIG", str(config))
     assert built(engine, base)[1] == []
+
+
+def test_a_base_is_pinned_by_the_digest_that_its_registry_gives(
+    private: Registry, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(private.config(tmp_path)))
+    with Engine.connect() as engine:
+        digest = engine.base_digest(base)
+        image_id, _ = built(engine, f"{base}@{digest}")
+    assert (digest[:7], len(digest), image_id[:7]) == ("sha256:", 71, "sha256:")
+
+
+def test_a_base_that_no_registry_knows_has_no_digest(engine: Engine) -> None:
+    assert engine.base_digest(f"127.0.0.1:9/nowhere-{uuid4().hex}:1") == ""
