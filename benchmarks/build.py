@@ -1,6 +1,7 @@
 """Measure the builder against `docker buildx build`, and what its images weigh; prints ratios from one run.
 
 Needs a Docker Engine, the docker command with buildx, and the quickstart's models (`make quickstart` makes them).
+What is measured is the program as the README installs it, in an environment of its own.
 """
 
 import json
@@ -24,11 +25,25 @@ from builder.engine import Engine  # noqa: E402
 from tests.support import lookalikes  # noqa: E402
 from tests.support.hub_server import HubServer  # noqa: E402
 
-COMMAND = str(Path(sys.executable).with_name("build-image"))
+ENVIRONMENT = Path(tempfile.mkdtemp(prefix="build-image-benchmark-"))
+COMMAND = str(ENVIRONMENT / "bin" / "build-image")
 MANIFEST = ROOT / "examples" / "quickstart.yaml"
 IMAGE = "build-image/quickstart:latest"
 BASE = "debian:bookworm-slim"
 PAIRS = 9
+
+
+def install() -> None:
+    """Install the program with its locked dependencies and nothing else."""
+    pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+    subprocess.run([*pip, "--require-hashes", "--requirement", ROOT / "requirements" / "builder.txt"], check=True)
+    source = ENVIRONMENT / "source"
+    for name in ("builder", "templates", "runtime"):  # a copy, because setuptools leaves a `build` folder behind
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run([*pip, "--no-deps", source], check=True)
 
 
 def run(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
@@ -132,6 +147,14 @@ def weigh() -> None:
 
 
 def main() -> None:
+    try:
+        install()
+        measure()
+    finally:
+        shutil.rmtree(ENVIRONMENT)
+
+
+def measure() -> None:
     run("--models", MANIFEST)
     weigh()
     with tempfile.TemporaryDirectory() as folder:
