@@ -51,7 +51,9 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the flags that every reading of a manifest has."""
     models = click.option("--models", type=_PATH, default="models.yaml", show_default=True, help="The manifest.")
     image = click.option("--image", "images", multiple=True, metavar="NAME", help="Only this image; may be repeated.")
-    return models(image(command))
+    trusted = "PEM certificates that downloads trust.  [default: PIP_CERT, SSL_CERT_FILE or REQUESTS_CA_BUNDLE]"
+    ca_bundle = click.option("--ca-bundle", type=_PATH, metavar="FILE", help=trusted)
+    return models(image(ca_bundle(command)))
 
 
 @click.group(
@@ -62,8 +64,6 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @click.option("--report", type=_PATH, metavar="FILE", help="Write a JSON report of the run.")
-@click.option("--ca-bundle", type=_PATH, metavar="FILE", help="PEM certificates that the build's downloads trust."
-              "  [default: PIP_CERT, SSL_CERT_FILE or REQUESTS_CA_BUNDLE]")  # fmt: skip
 @click.option(
     "--build-network",
     type=click.Choice(["default", "host", "none"]),
@@ -79,7 +79,7 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
-    shared = {name: flags[name] for name in ("models", "images")}
+    shared = {name: flags[name] for name in ("models", "images", "ca_bundle")}
     context.default_map = {"render": shared, "lock": shared, "cache": shared, "serve": shared}
     if context.get_parameter_source("models") is ParameterSource.COMMANDLINE:
         context.default_map["verify"] = {"models": flags["models"]}  # which reads no manifest unless told to
@@ -91,7 +91,7 @@ def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - 
 @_manifest_options
 @click.option("--output", type=_PATH, required=True, metavar="DIR", help="A folder for each image is made in it.")
 @click.pass_obj
-def render(console: Console, /, models: Path, images: tuple[str, ...], output: Path) -> None:
+def render(console: Console, /, output: Path, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Write each image's build context to a folder, for `docker build`.
 
     \b
@@ -101,7 +101,7 @@ def render(console: Console, /, models: Path, images: tuple[str, ...], output: P
     """  # noqa: D301 - click's own mark
     from builder import context, pipeline  # noqa: PLC0415 - `--help` should not wait for them
 
-    settings = _settings(models, images)
+    settings = _settings(**flags)
     draft = pipeline.draft(settings)
     _settle(draft, settings, console)
     for plan in pipeline.make_plan(draft, settings).images:
@@ -123,7 +123,7 @@ def render(console: Console, /, models: Path, images: tuple[str, ...], output: P
 @click.option("--check", is_flag=True, help="Change nothing; end with 2 where manifest and lock disagree.")
 @click.option("--upgrade", "upgraded", multiple=True, metavar="NAME", help="Resolve this model again; may be repeated.")
 @click.pass_obj
-def lock(console: Console, /, models: Path, images: tuple[str, ...], upgraded: tuple[str, ...], *, check: bool) -> None:
+def lock(console: Console, /, upgraded: tuple[str, ...], *, check: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Resolve every model to one commit and write it, with all decisions and digests, beside the manifest.
 
     \b
@@ -135,7 +135,7 @@ def lock(console: Console, /, models: Path, images: tuple[str, ...], upgraded: t
     from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for them
     from builder.engine import Engine  # noqa: PLC0415
 
-    settings = _settings(models, images, locked=check)
+    settings = _settings(locked=check, **flags)
     draft = pipeline.draft(settings, upgraded=upgraded)
     try:
         with Engine.connect() as engine:
@@ -166,7 +166,7 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
     from builder import lockfile, verification  # noqa: PLC0415 - `--help` should not wait for them
     from builder.engine import Engine  # noqa: PLC0415
 
-    lock = lockfile.read(_settings(models, ()).lock_path) if models else None
+    lock = lockfile.read(_settings(models=models).lock_path) if models else None
     with Engine.connect() as engine:
         expected = verification.expected_of_image(engine, image, lock=lock)
         verdicts = verification.verify(engine, image, expected)
@@ -180,7 +180,7 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 @command.command()
 @_manifest_options
 @click.pass_obj
-def cache(console: Console, /, models: Path, images: tuple[str, ...]) -> None:
+def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Preload the models on this machine.
 
     Every file is verified, what is there already is kept, and the folders of the models are printed.
@@ -190,7 +190,7 @@ def cache(console: Console, /, models: Path, images: tuple[str, ...]) -> None:
     HF_PRELOAD_TARGETS=embedding,reranker selects by task.
     HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
     """  # noqa: D301 - click's own mark
-    filled = _filled_cache(_settings(models, images), console)
+    filled = _filled_cache(_settings(**flags), console)
     for model in filled.models:
         console.result(str(filled.cache.link(model)))
 
@@ -199,7 +199,7 @@ def cache(console: Console, /, models: Path, images: tuple[str, ...]) -> None:
 @_manifest_options
 @click.option("--port", type=click.IntRange(1, 65_535), help="The port.  [default: RUNTIME_HTTP_PORT or 8080]")
 @click.pass_obj
-def serve(console: Console, /, models: Path, images: tuple[str, ...], port: int | None) -> None:
+def serve(console: Console, /, port: int | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Serve the models without Docker.
 
     They come from the local cache; what it lacks is preloaded first.
@@ -207,7 +207,7 @@ def serve(console: Console, /, models: Path, images: tuple[str, ...], port: int 
     from builder import serve as serving  # noqa: PLC0415 - `--help` should not wait for it
 
     serving.require_libraries()
-    settings = _settings(models, images)
+    settings = _settings(**flags)
     filled = _filled_cache(settings, console, is_quick=True)
     launch = serving.prepare(filled.models, filled.cache, environment=settings.environment, port=port)
     console.say(f"serving {', '.join(model.name for model in filled.models)} at {launch.address}")
@@ -243,20 +243,14 @@ def schema() -> None:
     click.echo(manifest.schema())
 
 
-def _settings(models: Path, images: tuple[str, ...], *, locked: bool = False) -> Settings:
+def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
     """Gather what a command that does not build was asked for, and show no secret of this host from now on."""
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
     console: Console = click.get_current_context().obj
     console.hide(network.sensitive(network.secrets(os.environ)))
-    return Settings(
-        models=models,
-        images=images,
-        version=__version__,
-        environment=os.environ,
-        ca_bundle=network.ca_bundle_path(os.environ),
-        locked=locked,
-    )
+    trusted = ca_bundle or network.ca_bundle_path(os.environ)
+    return Settings(version=__version__, environment=os.environ, ca_bundle=trusted, **flags)
 
 
 def _filled_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":

@@ -1,6 +1,5 @@
 import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -251,17 +250,6 @@ def test_offline_mode_is_the_users_to_correct(server: HubServer, monkeypatch: py
 
     assert isinstance(error, InputError)
     assert error.message == f"`{REPOSITORY}` is on the Hub, but the environment forbids its use"
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    path = tmp_path / "certificate.pem"
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=hub", "-days", "1"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    command = [*request, *names, "-keyout", str(path), "-out", str(tmp_path / "public.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_text(path.read_text() + (tmp_path / "public.pem").read_text())
-    return path
 
 
 @pytest.fixture

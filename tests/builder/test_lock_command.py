@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -45,12 +46,16 @@ class Project:
         return ended.returncode, ended.stdout, ended.stderr
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    lookalikes.write_reranker(tmp_path / "hub" / RERANKER)
-    made = Project(folder=tmp_path, hub=HubServer(tmp_path / "hub"))
+def make_project(folder: Path, *, certificate: Path | None = None) -> Project:
+    lookalikes.write_reranker(folder / "hub" / RERANKER)
+    made = Project(folder=folder, hub=HubServer(folder / "hub", certificate=certificate))
     made.write()
     return made
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path)
 
 
 def commit(project: Project) -> str:
@@ -115,3 +120,13 @@ def test_an_upgrade_tells_what_changed(project: Project) -> None:
     assert (code, commit(project) == before) == (0, False)
     assert f"updated models.lock\n  models.reranker: revision: `{before}` -> `{commit(project)}`\n" in err
     assert "  models.reranker: ~ README.md (" in err
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_hub_behind_a_private_authority_is_asked_with_its_certificates(tmp_path: Path, certificate: Path) -> None:
+    private = make_project(tmp_path, certificate=certificate)
+    with private.hub:
+        strange = private.run("lock")
+        trusted = private.run("lock", "--ca-bundle", str(certificate))
+    assert (strange[0], trusted[0]) == (4, 0)
+    assert "CERTIFICATE_VERIFY_FAILED" in strange[2]
