@@ -5,7 +5,6 @@ The cache has the layout of the image: `hub/models--<organisation>--<name>` with
 sha256 is the locked one; until then it lies in `.build-image/partial`.
 """
 
-import difflib
 import fcntl
 import hashlib
 import os
@@ -16,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, get_args
 
-from builder import disk, layout
+from builder import disk, layout, whole
 from builder.console import Console, size
 from builder.disk import Need
 from builder.errors import FailedError, InputError, Problem, ProblemsError
 from builder.lock import LockedFile, LockedModel
-from builder.manifest import Task
+from builder.manifest import Task, did_you_mean
 
 _OWN = ".build-image"  # this program's folder in the cache, beside `hub`
 _DISK_HINT = "free space there, or name another disk by TRANSFORMERS_CACHE or HF_HOME"
@@ -88,9 +87,7 @@ def targeted(models: Iterable[LockedModel], environment: Mapping[str, str]) -> t
     known = get_args(Task)
     for word in words:
         if word not in known:
-            close = difflib.get_close_matches(word, known, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
-            raise InputError(f"HF_PRELOAD_TARGETS: there is no task `{word}`", hint=hint)
+            raise InputError(f"HF_PRELOAD_TARGETS: there is no task `{word}`", hint=did_you_mean(word, known))
     found = tuple(model for model in models if not words or model.recipe.task in words)
     if not found:
         hint = "name another task, or unset HF_PRELOAD_TARGETS"
@@ -145,13 +142,13 @@ def _refuse(missing: Sequence[tuple[LockedModel, str]], cache: Cache, *, command
         Problem(
             file=str(cache.transformers),
             path=model.name,
-            message=f"`{path}` of {disk.identity(model)} is missing ({size(model.files[path].size_bytes)})",
+            message=f"`{path}` of {model.identity} is missing ({size(model.files[path].size_bytes)})",
         )
         for model, path in missing
     ]
     if problems:
         hint = f"HF_ALLOW_REMOTE_MODELS forbids asking the Hub: run `HF_ALLOW_REMOTE_MODELS=true {command}`"
-        raise ProblemsError([*problems[:-1], replace(problems[-1], hint=hint)])
+        raise ProblemsError(problems, hint=hint)
 
 
 def _bring(model: LockedModel, paths: Sequence[str], cache: Cache, *, fetcher: Fetcher | None) -> None:
@@ -187,8 +184,8 @@ def _by_snapshot(models: Iterable[LockedModel]) -> Iterator[LockedModel]:
     """Join the models that are the same commit with other files: the listing of a commit is one."""
     joined: dict[str, LockedModel] = {}
     for model in models:
-        known = joined.get(disk.identity(model), model)
-        joined[disk.identity(model)] = replace(known, files={**known.files, **model.files})
+        known = joined.get(model.identity, model)
+        joined[model.identity] = replace(known, files={**known.files, **model.files})
     yield from joined.values()
 
 
@@ -206,9 +203,7 @@ def _announce(model: LockedModel, cache: Cache) -> None:
     for path, content in model.cache_files.items():
         target = cache.home / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(target)
+        whole.write(target, content)
     link = cache.link(model)
     link.parent.mkdir(parents=True, exist_ok=True)
     partial = link.with_name(f".{link.name}.partial")

@@ -146,7 +146,7 @@ def lock(console: Console, /, upgraded: tuple[str, ...], *, check: bool, **flags
     for name in draft.models:
         model = draft.lock.models[name]
         licence = model.licence or "no licence named"
-        console.result(f"{name}  {model.source}@{model.revision}  {size(model.size_bytes)}  {licence}")
+        console.result(f"{name}  {model.identity}  {size(model.size_bytes)}  {licence}")
 
 
 @command.command()

@@ -182,12 +182,16 @@ def _error_lines(error: BuildImageError, image: str) -> list[str]:
         lines = []
         for problem in error.problems:
             lines.append(f"error: {problem}")
-            lines += [f"hint: {problem.hint}"] if problem.hint else []
-        return lines
+            lines += _hint_lines(problem.hint)
+        return lines + _hint_lines(error.hint)
     output = error.output if isinstance(error, BuildFailedError | SmokeFailedError) else ()
     subject = f"{image}: " if image else ""
     lines = [f"error: {subject}{error.message}", *(f"    | {line}" for line in output)]
-    return lines + ([f"hint: {error.hint}"] if error.hint else [])
+    return lines + _hint_lines(error.hint)
+
+
+def _hint_lines(hint: str | None) -> list[str]:
+    return [f"hint: {hint}"] if hint else []
 
 
 def _live_display(err: TextIO, console: Console) -> Any:  # noqa: ANN401 - rich is loaded only where it is used

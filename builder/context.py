@@ -84,9 +84,7 @@ def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
     """Return what a model's stage reads: the cache's own files, and the model's or the list to fetch them by."""
     files: dict[str, bytes | Path] = {f"cache/{path}": content for path, content in model.cache_files.items()}
     if model.folder is None:
-        wanted = {path: {"size": file.size_bytes, "sha256": file.sha256} for path, file in sorted(model.files.items())}
-        request = {"repo": model.source, "revision": model.revision, "files": wanted}
-        files["fetch.json"] = (json.dumps(request, indent=2) + "\n").encode()
+        files["fetch.json"] = (json.dumps(model.fetch_request(model.files), indent=2) + "\n").encode()
     else:
         files |= {f"files/{path}": model.folder / path for path in model.files}
         sums = "".join(f"{file.sha256}  {path}\n" for path, file in sorted(model.files.items()))

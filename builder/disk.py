@@ -14,7 +14,6 @@ from typing import Protocol
 from builder.api import HeldImage
 from builder.console import size
 from builder.errors import FailedError
-from builder.lock import LockedModel
 from builder.plan import MODELS_LABEL, ImagePlan
 
 SERVER_BYTES = 600_000_000  # Python's packages: their stage 378 MB, their layers 149 MB, a base of 75 MB
@@ -54,9 +53,9 @@ def predict(images: Sequence[ImagePlan], *, held: Collection[str] = ()) -> Need:
     server's packages too.
     """
     new = {
-        identity(model): model for image in images for model in image.models if identity(model) not in held
+        model.identity: model for image in images for model in image.models if model.identity not in held
     }  # each model once: images share its stage and its layer
-    contexts = [model for image in images for model in image.models if model.folder and identity(model) in new]
+    contexts = [model for image in images for model in image.models if model.folder and model.identity in new]
     serves = any(image.kind == "server" for image in images)
     fetched = any(model.is_fetched for model in new.values())
     models_bytes = sum(model.size_bytes for model in new.values())
@@ -98,11 +97,6 @@ def free(path: Path) -> int:
     """Return the bytes that may be written at `path`, which need not exist yet."""
     existing = next(place for place in (path, *path.parents) if place.exists())
     return shutil.disk_usage(existing).free
-
-
-def identity(model: LockedModel) -> str:
-    """Name a model with its revision, as the label of images does."""
-    return f"{model.source}@{model.revision}"
 
 
 def _held(engine: EngineDisk) -> set[str]:

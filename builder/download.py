@@ -38,10 +38,8 @@ class Downloader:
 
         A failure, and an interrupt too, leaves what has arrived, the last file of it in part.
         """
-        wanted = {path: model.files[path] for path in paths}
-        total_bytes = sum(file.size_bytes for file in wanted.values())
-        files = {path: {"size": file.size_bytes, "sha256": file.sha256} for path, file in wanted.items()}
-        request = {"repo": model.source, "revision": model.revision, "files": files}
+        request = model.fetch_request(paths)
+        total_bytes = sum(file["size"] for file in request["files"].values())
         with tempfile.TemporaryDirectory(prefix="build-image-") as private, self._step(model, directory, total_bytes):
             spec, said = Path(private, "fetch.json"), Path(private, "stderr")
             spec.write_text(json.dumps(request), encoding="utf-8")

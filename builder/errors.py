@@ -52,8 +52,8 @@ class Problem:
 class ProblemsError(InputError):
     """Every problem of one input, found in one go."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, problems: list[Problem], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(map(str, problems)), hint=hint)
         self.problems = problems
 
 

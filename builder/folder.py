@@ -4,13 +4,13 @@ import contextlib
 import hashlib
 import json
 import stat
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from builder import whole
 from builder.errors import InputError
 from builder.repository import RepositoryFile, large_file
 
@@ -126,7 +126,8 @@ class _DigestCache:
         if self.is_changed:
             files = {key: entry for key, entry in self.known.items() if Path(key).exists()}
             with contextlib.suppress(OSError):
-                _replace(self.path, json.dumps({"version": _CACHE_VERSION, "files": files}))
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                whole.write(self.path, json.dumps({"version": _CACHE_VERSION, "files": files}).encode())
 
 
 def _is_entry(value: object) -> bool:
@@ -135,13 +136,6 @@ def _is_entry(value: object) -> bool:
             return True
         case _:
             return False
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as temporary:
-        temporary.write(text)
-    Path(temporary.name).replace(path)
 
 
 def _sha256(file: Path) -> str:

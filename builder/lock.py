@@ -47,6 +47,11 @@ class LockedModel:
         return self.folder is None
 
     @property
+    def identity(self) -> str:
+        """Its source and revision, as the label of images names it."""
+        return f"{self.source}@{self.revision}"
+
+    @property
     def size_bytes(self) -> int:
         """Size of everything that is baked of it."""
         return sum(file.size_bytes for file in self.files.values())
@@ -61,6 +66,12 @@ class LockedModel:
             for path, file in self.files.items()
         }
         return layout.metadata_files(self.source, self.revision, listed)
+
+    def fetch_request(self, paths: Iterable[str]) -> dict[str, Any]:
+        """Return what `templates/stages/fetch_model.py` is told to download `paths`, ready for JSON."""
+        wanted = {path: self.files[path] for path in sorted(paths)}
+        files = {path: {"size": file.size_bytes, "sha256": file.sha256} for path, file in wanted.items()}
+        return {"repo": self.source, "revision": self.revision, "files": files}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,12 +4,12 @@ JSON with sorted keys, so that two equal locks are equal files and a change is a
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from builder import whole
 from builder.dense import Dense
 from builder.errors import FailedError, InputError
 from builder.inputs import Input
@@ -47,14 +47,11 @@ def write(lock: Lock, path: Path) -> bool:
     Raises FailedError.
     """
     content = text(lock)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and path.read_text(encoding="utf-8") == content:
             return False
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
+        whole.write(path, content.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise FailedError(f"the lock `{path}` can't be written: {error.strerror}") from error
     return True
 

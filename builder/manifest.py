@@ -3,7 +3,7 @@
 import difflib
 import json
 import os.path
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -177,7 +177,7 @@ def _problem(read: Document, details: Any) -> Problem:  # noqa: ANN401 - pydanti
     path = tuple(part for part in details["loc"] if part != "[key]")
     kind = details["type"]
     if kind == "extra_forbidden":
-        return read.problem(path, "unknown key", hint=_did_you_mean(str(path[-1]), _known_keys(path)))
+        return read.problem(path, "unknown key", hint=did_you_mean(str(path[-1]), _known_keys(path)))
     if kind == "literal_error":
         allowed = details["ctx"]["expected"]
         return read.problem(path, f"must be {allowed.replace(chr(39), '`')}, not `{details['input']}`")
@@ -198,7 +198,8 @@ def _known_keys(path: tuple[str | int, ...]) -> list[str]:
     return list(section.model_fields)
 
 
-def _did_you_mean(word: str, known: list[str]) -> str | None:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return the hint for a word that is none of `known`."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
 
@@ -219,7 +220,7 @@ def _check_model(read: Document, name: str, model: Mapping[str, Any], directory:
         yield read.problem(("models", name, "path"), f"there is no folder `{directory / path}`")
     default, prompts = model.get("default_prompt"), _mapping(model.get("prompts"))
     if isinstance(default, str) and prompts and default not in prompts:
-        hint = _did_you_mean(default, list(prompts))
+        hint = did_you_mean(default, list(prompts))
         yield read.problem(("models", name, "default_prompt"), f"there is no prompt `{default}`", hint=hint)
 
 
@@ -228,7 +229,7 @@ def _check_members(read: Document, image: str, members: object, models: list[str
     for index, member in enumerate(members if isinstance(members, list) else []):
         path = ("images", image, "models", index)
         if isinstance(member, str) and member not in models:
-            yield read.problem(path, f"there is no model `{member}`", hint=_did_you_mean(member, models))
+            yield read.problem(path, f"there is no model `{member}`", hint=did_you_mean(member, models))
         if isinstance(member, str) and member in seen:
             yield read.problem(path, f"`{member}` is in the list twice")
         seen.add(str(member))

@@ -99,7 +99,7 @@ def settle(draft: Draft, settings: Settings) -> bool:
         file = str(settings.lock_path)
         hint = f"run `build-image lock --models {settings.models}` and commit `{settings.lock_path.name}`"
         problems = [Problem(file=file, message=f"the manifest wants another lock: {change}") for change in changes]
-        raise ProblemsError([*problems[:-1], replace(problems[-1], hint=hint)])
+        raise ProblemsError(problems, hint=hint)
     return False
 
 
@@ -117,7 +117,6 @@ def make_context(image: ImagePlan, *, version: str) -> Context:
 def fill_cache(draft: Draft, settings: Settings, *, console: Console, is_quick: bool) -> Filled:
     """Bring the models that the environment asks for into the local cache; raises as `cache.preload` does."""
     access = hub_access(settings)
-    console.hide(network.sensitive(network.secrets(settings.environment)))
     models = cache.targeted([draft.lock.models[name] for name in draft.models], settings.environment)
     local = cache.locate(settings.environment, project=settings.directory)
     downloader = Downloader(environment=settings.environment, access=access, console=console)

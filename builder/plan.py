@@ -29,7 +29,7 @@ class ImagePlan:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of the image, by the OCI annotation's names where there is one."""
-        models = " ".join(f"{model.source}@{model.revision}" for model in self.models)
+        models = " ".join(model.identity for model in self.models)
         base = self._base_labels() if self.kind == "server" else {}
         return {"org.opencontainers.image.title": self.name, **base, MODELS_LABEL: models}
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builder import whole
 from builder.console import size
 from builder.errors import FailedError, InputError
 
@@ -98,14 +99,11 @@ def check_writable(path: Path) -> None:
 def write(content: str, path: Path) -> None:
     """Write a file so that `path` holds either the old one or the whole new one; raises FailedError."""
     path = path.resolve()  # a link stays one
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # `/dev/stdout`, a pipe
             path.write_text(content, encoding="utf-8")
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
+        whole.write(path, content.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise FailedError(f"the report `{path}` can't be written: {error.strerror}") from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from builder import bundle
+from builder import bundle, whole
 from builder.cache import Cache
 from builder.errors import InputError, InternalError
 from builder.lock import LockedModel
@@ -43,11 +43,9 @@ def prepare(
     document = bundle.document(models, cache=str(cache.home))
     folder = cache.own / "bundles" / hashlib.sha256(document).hexdigest()[:12]
     path = folder / "bundle.json"
-    partial = path.with_suffix(f".{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(document)
-        partial.replace(path)
+        whole.write(path, document)
     except OSError as error:
         raise InputError(f"`{path}` can't be written: {error.strerror}") from error
     settings = {

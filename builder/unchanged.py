@@ -7,7 +7,6 @@ outcome depends on more than that is not remembered: a tag that git gives.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from builder import folder
+from builder import folder, whole
 from builder.settings import Settings
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
@@ -68,11 +67,9 @@ def remember(settings: Settings, memory: Memory) -> None:
     A memory that can't be kept only costs time.
     """
     path = _path(settings)
-    partial = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(asdict(memory)), encoding="utf-8")
-        partial.replace(path)
+        whole.write(path, json.dumps(asdict(memory)).encode())
 
 
 def _path(settings: Settings) -> Path:

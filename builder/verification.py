@@ -96,7 +96,7 @@ def labelled(labels: Mapping[str, str], lock: Lock, *, image: str) -> Iterator[L
         raise InputError("there is no lock to compare with", hint="write one beside the manifest: `build-image lock`")
     if MODELS_LABEL not in labels:
         raise InputError(f"`{image}` has no label `{MODELS_LABEL}`, so it is not an image of build-image")
-    known = {f"{model.source}@{model.revision}": model for model in lock.models.values()}
+    known = {model.identity: model for model in lock.models.values()}
     for identity in labels[MODELS_LABEL].split():
         if identity not in known:
             hint = "take the manifest that the image was built from, with its lock"

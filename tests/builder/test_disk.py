@@ -66,9 +66,9 @@ def test_an_image_of_weights_alone_has_no_server() -> None:
 
 
 def test_what_the_engine_holds_takes_nothing_more() -> None:
-    need = disk.predict([data.image(LOCAL, FETCHED)], held={disk.identity(LOCAL)})
+    need = disk.predict([data.image(LOCAL, FETCHED)], held={LOCAL.identity})
     assert need.total_bytes == 2 * EACH_BYTES
-    assert disk.predict([data.image(LOCAL)], held={disk.identity(LOCAL)}).total_bytes == 0
+    assert disk.predict([data.image(LOCAL)], held={LOCAL.identity}).total_bytes == 0
 
 
 def test_a_need_is_written_by_what_it_is_for() -> None:
@@ -104,7 +104,7 @@ def test_an_engine_with_space_enough_is_not_asked_for_its_images(tmp_path: Path)
 
 def test_a_model_that_the_engine_has_is_not_counted_where_bytes_are_short(tmp_path: Path) -> None:
     model = enormous()
-    engine = Engine(tmp_path, models=f"example/other@{data.COMMIT} {disk.identity(model)}")
+    engine = Engine(tmp_path, models=f"example/other@{data.COMMIT} {model.identity}")
     disk.check_engine([data.image(model)], engine)
     assert engine.times_listed == 1
 
@@ -118,10 +118,12 @@ def test_a_model_that_the_engine_has_not_is_refused(tmp_path: Path) -> None:
 
 def test_without_the_cache_everything_is_made_again(tmp_path: Path) -> None:
     model = enormous()
-    engine = Engine(tmp_path, models=disk.identity(model))
+    engine = Engine(tmp_path, models=model.identity)
     with pytest.raises(FailedError):
         disk.check_engine([data.image(model)], engine, no_cache=True)
 
 
 def test_a_model_is_named_as_the_label_names_it() -> None:
-    assert data.image(LOCAL, FETCHED).labels[MODELS_LABEL].split() == [disk.identity(LOCAL), disk.identity(FETCHED)]
+    named = [f"local/{LOCAL.name}@{'a' * 40}", f"example/{FETCHED.name}@{data.COMMIT}"]
+    assert [LOCAL.identity, FETCHED.identity] == named
+    assert data.image(LOCAL, FETCHED).labels[MODELS_LABEL].split() == named
