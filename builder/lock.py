@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from builder.errors import InputError, InternalError
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
 from builder.repository import Repository, RepositoryFile
+
+_NOT_FOR_IDS = re.compile(r"[^\w.-]+")  # commas and dollar signs mean something in a Dockerfile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,14 @@ class LockedModel:
     def identity(self) -> str:
         """Its source and revision, as the label of images names it."""
         return f"{self.source}@{self.revision}"
+
+    @property
+    def mount_id(self) -> str:
+        """The cache mount in which BuildKit keeps its files for the next fetch.
+
+        Each graph has its own: two dtypes of a repository would drop each other's weights.
+        """
+        return f"build-image/{self.source}/{_NOT_FOR_IDS.sub('-', self.recipe.graph)}"
 
     @property
     def size_bytes(self) -> int:
