@@ -17,8 +17,8 @@ BUILDER_ORDER = (
     " disk prune download cache serve smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring inference"
-    " schemas answers service api app probe selftest info __main__"
+    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
+    " reranker inference schemas answers service api app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -37,7 +37,18 @@ BUILDER_OWNERS = {
 }
 RUNTIME_OWNERS = {
     "msgspec": {"bundle", "schemas"},
-    "numpy": {"batch", "dense", "feeds", "inference", "pooling", "scoring", "session", "weights"},
+    "numpy": {
+        "batch",
+        "dense",
+        "embedder",
+        "feeds",
+        "inference",
+        "pooling",
+        "reranker",
+        "scoring",
+        "session",
+        "weights",
+    },
     "onnxruntime": {"session"},
     "starlette": {"api", "app"},
     "tokenizers": {"tokenizer"},
