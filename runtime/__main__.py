@@ -22,6 +22,7 @@ USAGE = """\
 usage: python -m runtime                             serve
        python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
        python -m runtime selftest [--files]          check every model in this process, and its files' digests
+       python -m runtime golden                      print what every model answers to a few texts
        python -m runtime info                        print the bundle, versions and threads
 """
 
@@ -54,6 +55,8 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             from runtime import selftest  # noqa: PLC0415 - loads ONNX Runtime
 
             return selftest.run(settings, with_files="--files" in arguments)
+        case ["golden"]:
+            return _golden(settings)
         case ["info"]:
             from runtime import info  # noqa: PLC0415 - loads msgspec
 
@@ -63,6 +66,16 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             return 0
         case _:
             raise UsageError
+
+
+def _golden(settings: Settings) -> int:
+    from runtime import golden  # noqa: PLC0415 - loads ONNX Runtime
+    from runtime.bundle import read_bundle  # noqa: PLC0415 - as above
+    from runtime.threads import usable_threads  # noqa: PLC0415 - as above
+
+    threads = settings.intra_op_threads or usable_threads()
+    sys.stdout.buffer.write(golden.document(read_bundle(settings.bundle).models, threads=threads))
+    return 0
 
 
 def _probe(arguments: list[str], *, settings: Settings) -> int:

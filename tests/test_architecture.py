@@ -18,7 +18,7 @@ BUILDER_ORDER = (
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
-    " reranker inference schemas answers service api app probe selftest info __main__"
+    " reranker inference golden schemas answers service api app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -36,12 +36,13 @@ BUILDER_OWNERS = {
     "yaml": {"document"},
 }
 RUNTIME_OWNERS = {
-    "msgspec": {"bundle", "schemas"},
+    "msgspec": {"bundle", "golden", "schemas"},
     "numpy": {
         "batch",
         "dense",
         "embedder",
         "feeds",
+        "golden",
         "inference",
         "pooling",
         "reranker",
