@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 BUILDER_ORDER = (
     "errors settings whole wire reference document manifest repository layout hub folder graph inputs limits selection"
     " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
-    " network trace stream messages session api verification container engine filesync buildkit console"
+    " network trace stream messages session api verification container images engine filesync buildkit console"
     " disk prune download cache serve smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
