@@ -5,23 +5,18 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from builder import __version__, unchanged
+from builder import __version__, commands
 from builder import report as reports
 from builder.console import Console, size
 from builder.errors import BuildImageError, FailedError, InputError, InternalError, UnreachableError
 from builder.settings import Settings
-
-if TYPE_CHECKING:
-    from builder.cache import Filled
-    from builder.pipeline import Draft
-    from builder.plan import Plan
 
 EXIT_INTERRUPTED = 130
 _PATH = click.Path(path_type=Path)
@@ -103,7 +98,7 @@ def render(console: Console, /, output: Path, **flags: Any) -> None:  # noqa: AN
 
     settings = _settings(**flags)
     draft = pipeline.draft(settings)
-    _settle(draft, settings, console)
+    commands.settle(draft, settings, console)
     for plan in pipeline.make_plan(draft, settings).images:
         target = output / plan.name
         made = pipeline.make_context(plan, version=settings.version)
@@ -142,7 +137,7 @@ def lock(console: Console, /, upgraded: tuple[str, ...], *, check: bool, **flags
             draft = pipeline.pin_base(draft, engine.base_digest)
     except UnreachableError as error:
         console.warn(f"the base image is not locked: {error.message}")
-    _settle(draft, settings, console)
+    commands.settle(draft, settings, console)
     for name in draft.models:
         model = draft.lock.models[name]
         licence = model.licence or "no licence named"
@@ -190,7 +185,7 @@ def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's 
     HF_PRELOAD_TARGETS=embedding,reranker selects by task.
     HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
     """  # noqa: D301 - click's own mark
-    filled = _filled_cache(_settings(**flags), console)
+    filled = commands.fill_cache(_settings(**flags), console)
     for model in filled.models:
         console.result(str(filled.cache.link(model)))
 
@@ -208,7 +203,7 @@ def serve(console: Console, /, port: int | None, **flags: Any) -> None:  # noqa:
 
     serving.require_libraries()
     settings = _settings(**flags)
-    filled = _filled_cache(settings, console, is_quick=True)
+    filled = commands.fill_cache(settings, console, is_quick=True)
     launch = serving.prepare(filled.models, filled.cache, environment=settings.environment, port=port)
     console.say(f"serving {', '.join(model.name for model in filled.models)} at {launch.address}")
     serving.replace_process(launch)
@@ -253,16 +248,6 @@ def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # no
     return Settings(version=__version__, environment=os.environ, ca_bundle=trusted, **flags)
 
 
-def _filled_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":
-    """Lock the models and bring them into the local cache."""
-    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for it
-
-    draft = pipeline.draft(settings)
-    _settle(draft, settings, console)
-    with console.live():
-        return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
-
-
 def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
@@ -273,70 +258,13 @@ def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Pat
     secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
     console.hide(network.sensitive(secrets))
     settings = Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
-    made = _spared(settings, console) or _made(settings, secrets, console)
+    made = commands.build(settings, secrets=secrets, console=console)
     console.result(reports.table(made))
     if report is not None:
         reports.write(reports.text(made, redact=console.redact), report)
     failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
     if failed:
         raise SystemExit(max(failed))
-
-
-def _spared(settings: Settings, console: Console) -> reports.Report | None:
-    """Return the report of a run that would change nothing, which is told without building."""
-    memory = None if settings.no_cache else unchanged.recall(settings)
-    if memory is None:
-        return None
-    from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
-
-    with Engine.connect() as engine:
-        found = unchanged.report(memory, engine)
-    if found is not None:
-        console.say("nothing has changed since these images were made; --no-cache makes them again")
-    return found
-
-
-def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
-    """Lock, plan and run, and remember a run that succeeded."""
-    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
-    from builder.engine import Engine  # noqa: PLC0415
-
-    draft = pipeline.draft(settings)
-    with Engine.connect() as engine, console.live():
-        draft = pipeline.pin_base(draft, engine.base_digest)
-        _settle(draft, settings, console)
-        plan = pipeline.make_plan(draft, settings)
-        folders = _model_folders(plan, settings)
-        fingerprint = unchanged.fingerprint(settings, folders)
-        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
-        made = reports.make(results)
-        if plan.is_repeatable and all(result.error is None for result in results):
-            bases = {image.base: engine.image_id(image.base) for image in plan.images}
-            memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
-            unchanged.remember(settings, memory)
-    return made
-
-
-def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
-    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
-    models = [model for image in plan.images for model in image.models if model.folder]
-    return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
-
-
-def _settle(draft: "Draft", settings: Settings, console: Console) -> None:
-    """Write the lock, and tell what in it moved or may move."""
-    from builder import lock, pipeline  # noqa: PLC0415 - as its callers
-
-    had_lock = settings.lock_path.exists()
-    if pipeline.settle(draft, settings):
-        console.say(f"{'updated' if had_lock else 'wrote'} {settings.lock_path}")
-        for line in lock.differences(draft.previous, draft.lock) if had_lock else ():
-            console.say(f"  {line}")
-    for name in draft.models:
-        model = draft.lock.models[name]
-        if model.is_fetched and model.revision != model.asked["revision"]:
-            held = f"`{model.asked['revision']}` may move; the lock holds it at {model.revision}"
-            console.warn(f"models.{name}.revision: {held}")
 
 
 def main() -> NoReturn:
