@@ -64,7 +64,7 @@ def needs_git(images: Mapping[str, Image]) -> bool:
 def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> Plan:
     """Plan `images`; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, str]] = {}
     for name, image in images.items():
         repository = image.repository or name
         references = []
@@ -98,9 +98,13 @@ def _pinned(base: str, lock: Lock) -> str:
     return f"{base}@{lock.bases[base]}" if base in lock.bases else base
 
 
-def _claim(owners: dict[str, str], image: ImagePlan) -> Iterator[str]:
-    """Give every reference one owner, and say where it has one: a second image would overwrite the first."""
+def _claim(owners: dict[str, tuple[str, str]], image: ImagePlan) -> Iterator[str]:
+    """Give every reference one owner, and say where it has one: a second image would overwrite the first.
+
+    `owners` has the image's name and its own spelling by the spelled-out reference.
+    """
     for name in image.references:
-        owner = owners.setdefault(name, image.name)
+        owner, spelling = owners.setdefault(reference.spelled_out(name), (image.name, name))
         if owner != image.name:
-            yield f"`{name}` is already the name of the image `{owner}`"
+            other_spelling = "" if spelling == name else f", which spells it `{spelling}`"
+            yield f"`{name}` is already the name of the image `{owner}`{other_spelling}"

@@ -62,6 +62,14 @@ def test_two_images_never_take_one_name() -> None:
     ]
 
 
+def test_two_spellings_of_one_name_are_one_name() -> None:
+    images = "  one: {models: [a], repository: x/y}\n  two: {models: [b],\n    repository: docker.io/x/y}\n"
+    assert problems(images) == [
+        "models.yaml:5: `images.two.tags`: `docker.io/x/y:latest` is already the name of the image `one`,"
+        " which spells it `x/y:latest`",
+    ]
+
+
 def test_images_are_chosen_by_name() -> None:
     assert list(plan.choose(read("  one: {models: [a]}\n  two: {models: [b]}\n"), ["two"])) == ["two"]
 
