@@ -182,11 +182,6 @@ class Engine:
         with _translated(f"cannot tag `{reference}`"):
             self._client.tag(image_id, repository, tag)
 
-    def untag(self, reference: str) -> None:
-        """Remove one reference; the image goes only where nothing else names it."""
-        with _translated(f"cannot remove `{reference}`"), suppress(docker.errors.ImageNotFound):
-            self._client.remove_image(reference, noprune=True)
-
     def remove_image(self, reference: str) -> None:
         """Remove an image with all its references; one that is not there is fine."""
         with _translated(f"cannot remove `{reference}`"), suppress(docker.errors.ImageNotFound):

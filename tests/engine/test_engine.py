@@ -25,13 +25,13 @@ def scratch_image(engine: Engine) -> str:
     return build(engine, BuildRequest(context=context, shared_key="tests"), on_event=ignore)
 
 
-def test_tags_come_and_go(engine: Engine) -> None:
+def test_a_tag_leads_to_its_image_until_that_is_removed(engine: Engine) -> None:
     name = f"registry.example.com/test/{uuid4().hex}:tag"
     image = scratch_image(engine)
     engine.tag(image, name)
     tagged = engine.inspect_image(name).id
-    engine.untag(name)
-    assert (tagged, engine.has_image(name)) == (image, False)
+    engine.remove_image(name)
+    assert (tagged, engine.has_image(name), engine.has_image(image)) == (image, False, False)
 
 
 @pytest.mark.parametrize("spelling", ["{}:1", "index.docker.io/{}:1", "team/{}:1", "localhost/{}:1", "Host/{}:1"])
