@@ -54,6 +54,21 @@ def test_problems_of_the_manifest_end_with_2_before_the_engine_is_asked(
     assert capsys.readouterr().err == "error: models.yaml:2: `models.m.path`: there is no folder `model`\n"
 
 
+@pytest.mark.parametrize("command", [[], ["lock"], ["render", "--output", "out"], ["cache"]])
+def test_certificates_that_are_none_end_with_2_before_anything_starts(
+    nowhere: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (nowhere / "models.yaml").write_text(MANIFEST)
+    lookalikes.write_reranker(nowhere / "model")
+    (nowhere / "ca.pem").touch()
+    assert cli.run([*command, "--ca-bundle", "ca.pem"]) == 2
+    assert capsys.readouterr().err == (
+        "error: the certificate bundle `ca.pem` has no certificate in PEM\n"
+        "hint: pass --ca-bundle FILE with a PEM file, or unset PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE\n"
+    )
+    assert not (nowhere / "models.lock").exists()
+
+
 def test_no_engine_ends_with_4_and_a_hint(nowhere: Path) -> None:
     (nowhere / "model").mkdir()
     (nowhere / "models.yaml").write_text(MANIFEST)
