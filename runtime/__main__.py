@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from runtime.service import Service
 
+EXIT_INTERRUPTED = 130
 _BACKLOG = 2048  # connections that may wait to be accepted
 
 USAGE = """\
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(USAGE)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
 
 
 def _run(arguments: list[str], *, settings: Settings) -> int:
@@ -99,11 +100,12 @@ def _probe(arguments: list[str], *, settings: Settings) -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Listen at once, load the models, and serve until a signal; SIGTERM ends with 0 after what is in flight.
+    """Listen at once, load the models, and serve until a signal: SIGTERM ends with 0 after what is in flight.
 
-    Raises StartError.
+    So does the first Ctrl-C, with 130, and the second one ends at once. Raises StartError.
     """
     signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
     # what follows takes longer to import than a probe should
     import asyncio  # noqa: PLC0415
 
@@ -152,12 +154,12 @@ async def _load_and_serve(service: "Service", *, server: "uvicorn.Server", liste
     await loading
 
 
-def _exit(_signal: int, _frame: FrameType | None) -> None:
-    """End now: uvicorn drains what is in flight first and then raises the signal again.
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """End now: uvicorn drains what is in flight first and then raises the signal again, once for each time it came.
 
     Not by SystemExit, which would wait for a graph that still runs after the deadline. Nothing is left to be saved.
     """
-    os._exit(0)
+    os._exit(EXIT_INTERRUPTED if number == signal.SIGINT else 0)
 
 
 if __name__ == "__main__":

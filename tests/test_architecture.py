@@ -14,7 +14,7 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document manifest repository layout hub folder graph inputs limits selection"
     " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
     " network trace stream messages session api verification container images engine filesync buildkit console"
-    " disk prune download cache serve smoke pipeline report unchanged commands cli"
+    " disk prune download cache serve smoke pipeline report unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
@@ -23,7 +23,7 @@ RUNTIME_ORDER = (
 
 # Law 2. Each outside library, and the one module that imports it.
 BUILDER_OWNERS = {
-    "click": {"cli"},
+    "click": {"cli", "usage"},
     "docker": {"engine"},
     "h2": {"session"},
     "httpx2": {"hub"},
