@@ -72,12 +72,12 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
 
 
 def hub_access(settings: Settings) -> HubAccess:
-    """Say whether and how the Hub may be asked."""
-    return HubAccess(
-        token=network.hub_token(settings.environment) or None,
-        ca_bundle=settings.ca_bundle,
-        is_allowed=network.may_ask_hub(settings.environment),
-    )
+    """Say whether and how the Hub may be asked; raises InputError for certificates that can't be used."""
+    is_allowed = network.may_ask_hub(settings.environment)
+    if is_allowed and settings.ca_bundle is not None:
+        network.read_ca_bundle(settings.ca_bundle)
+    token = network.hub_token(settings.environment) or None
+    return HubAccess(token=token, ca_bundle=settings.ca_bundle, is_allowed=is_allowed)
 
 
 def pin_base(draft: Draft, base_digest: Callable[[str], str]) -> Draft:

@@ -1,10 +1,10 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from builder import reference, render
-from builder.errors import InputError, Problem, ProblemsError
+from builder.errors import InputError, ProblemsError
 from builder.git import Git
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
@@ -64,7 +64,7 @@ def needs_git(images: Mapping[str, Image]) -> bool:
 def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> Plan:
     """Plan `images`; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, str]] = {}
     for name, image in images.items():
         repository = image.repository or name
         references = []
@@ -72,11 +72,11 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Gi
             try:
                 tag = reference.check_tag(render.tag(template, git=git, lock=lock))
             except ValueError as error:
-                problems.append(Problem(file="manifest", path=f"images.{name}.tags[{index}]", message=str(error)))
+                problems.append(manifest.problem(("images", name, "tags", index), str(error)))
                 continue
             references.append(f"{repository}:{tag}")
         plans.append(_plan(manifest, name, image, lock, tuple(dict.fromkeys(references))))
-        problems += _claim(owners, plans[-1])
+        problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
     if problems:
         raise ProblemsError(problems)
     return Plan(images=tuple(plans), is_repeatable=not needs_git(images))
@@ -98,12 +98,13 @@ def _pinned(base: str, lock: Lock) -> str:
     return f"{base}@{lock.bases[base]}" if base in lock.bases else base
 
 
-def _claim(owners: dict[str, str], image: ImagePlan) -> list[Problem]:
-    """Give every reference one owner; a second one would overwrite the first."""
-    problems = []
+def _claim(owners: dict[str, tuple[str, str]], image: ImagePlan) -> Iterator[str]:
+    """Give every reference one owner, and say where it has one: a second image would overwrite the first.
+
+    `owners` has the image's name and its own spelling by the spelled-out reference.
+    """
     for name in image.references:
-        owner = owners.setdefault(name, image.name)
+        owner, spelling = owners.setdefault(reference.spelled_out(name), (image.name, name))
         if owner != image.name:
-            message = f"`{name}` is already the name of the image `{owner}`"
-            problems.append(Problem(file="manifest", path=f"images.{image.name}.tags", message=message))
-    return problems
+            other_spelling = "" if spelling == name else f", which spells it `{spelling}`"
+            yield f"`{name}` is already the name of the image `{owner}`{other_spelling}"

@@ -44,21 +44,29 @@ def test_tags_are_filled_in_and_named_once() -> None:
     assert image.references == (f"i:{'c' * 40}", f"i:l-{LOCK.digest}")
 
 
-def test_every_tag_that_can_t_be_made_is_a_problem() -> None:
-    images = "  i: {models: [a], tags: ['{{ git.sha }}', '{{ nope }}', '{{ lock.digest }}/x']}\n"
+def test_every_tag_that_can_t_be_made_is_a_problem_on_its_line() -> None:
+    images = "  i: {models: [a], tags: ['{{ git.sha }}', '{{ nope }}',\n    '{{ lock.digest }}/x']}\n"
     assert problems(images, git=None) == [
-        "manifest: `images.i.tags[0]`: `{{ git.sha }}` can't be filled in: the manifest is not in a git checkout with"
-        " a commit",
-        "manifest: `images.i.tags[1]`: `{{ nope }}` can't be filled in: 'nope' is undefined",
-        f"manifest: `images.i.tags[2]`: `{LOCK.digest}/x` is not a tag: use up to 128 letters, digits, `_`, `.` and"
-        " `-`, not starting with `.` or `-`",
+        "models.yaml:4: `images.i.tags[0]`: `{{ git.sha }}` can't be filled in: the manifest is not in a git checkout"
+        " with a commit",
+        "models.yaml:4: `images.i.tags[1]`: `{{ nope }}` can't be filled in: 'nope' is undefined",
+        f"models.yaml:5: `images.i.tags[2]`: `{LOCK.digest}/x` is not a tag: use up to 128 letters, digits, `_`, `.`"
+        " and `-`, not starting with `.` or `-`",
     ]
 
 
 def test_two_images_never_take_one_name() -> None:
     images = "  one: {models: [a], repository: app}\n  two: {models: [b], repository: app}\n"
     assert problems(images) == [
-        "manifest: `images.two.tags`: `app:latest` is already the name of the image `one`",
+        "models.yaml:5: `images.two.tags`: `app:latest` is already the name of the image `one`",
+    ]
+
+
+def test_two_spellings_of_one_name_are_one_name() -> None:
+    images = "  one: {models: [a], repository: x/y}\n  two: {models: [b],\n    repository: docker.io/x/y}\n"
+    assert problems(images) == [
+        "models.yaml:5: `images.two.tags`: `docker.io/x/y:latest` is already the name of the image `one`,"
+        " which spells it `x/y:latest`",
     ]
 
 

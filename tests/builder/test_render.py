@@ -30,7 +30,13 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
     text = render.dockerfile(image, version="1.2.3")
     stages = [line.rpartition(" AS ")[2] for line in text.splitlines() if line.startswith("FROM ")]
     models = [f"model-{model.name}" for model in image.models]
-    assert [stage for stage in stages if stage not in {"hub-client", "app"}] == ["python-deps", *models, "runtime"]
+    assert [stage for stage in stages if stage not in {"hub-client", "app"}] == [
+        "python-deps",
+        *models,
+        "assembled",
+        "golden",
+        "runtime",
+    ]
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
