@@ -11,9 +11,9 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document manifest repository layout hub folder graph inputs limits selection"
-    " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
-    " network trace stream messages session api verification container engine filesync buildkit console"
+    "errors settings whole wire reference document manifest repository card layout hub folder graph inputs limits"
+    " selection sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git"
+    " render plan network trace stream messages session api verification container engine filesync buildkit console"
     " disk prune download cache serve smoke pipeline report unchanged usage cli"
 ).split()
 RUNTIME_ORDER = (
