@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder import folder, layout, recipe
+from builder import card, folder, layout, recipe
 from builder.errors import InputError, InternalError
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
@@ -174,7 +174,7 @@ def _decided(model: Model, repository: Repository, *, folder: Path | None) -> Lo
         asked=asked_of(model),
         source=repository.source,
         revision=repository.revision,
-        licence=repository.licence,
+        licence=card.licence(repository),
         is_gated=repository.gated,
         recipe=decided,
         files={path: _locked_file(repository, path) for path in decided.files},

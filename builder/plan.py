@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from builder import reference, render
+from builder import bundle, reference, render
 from builder.errors import InputError, ProblemsError
 from builder.git import Git
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
 
 MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
+BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,13 +31,14 @@ class ImagePlan:
     def labels(self) -> dict[str, str]:
         """Labels of the image, by the OCI annotation's names where there is one."""
         models = " ".join(model.identity for model in self.models)
-        base = self._base_labels() if self.kind == "server" else {}
-        return {"org.opencontainers.image.title": self.name, **base, MODELS_LABEL: models}
+        server = self._server_labels() if self.kind == "server" else {}
+        return {"org.opencontainers.image.title": self.name, **server, MODELS_LABEL: models}
 
-    def _base_labels(self) -> dict[str, str]:
+    def _server_labels(self) -> dict[str, str]:
         name, _, digest = self.base.partition("@")
         digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
-        return {"org.opencontainers.image.base.name": name, **digests}
+        baked = {BUNDLE_LABEL: bundle.digest(bundle.document(self.models))}
+        return {"org.opencontainers.image.base.name": name, **digests, **baked}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

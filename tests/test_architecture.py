@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document manifest repository layout hub folder graph inputs limits selection"
-    " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
-    " network trace stream messages session api verification container images engine filesync buildkit console"
-    " disk prune download cache serve smoke pipeline report unchanged commands usage cli"
+    "errors settings whole wire reference document manifest repository card layout hub folder graph inputs limits"
+    " selection sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git"
+    " render plan network trace stream messages session api verification container images engine filesync buildkit"
+    " console disk prune download cache serve smoke pipeline report unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"

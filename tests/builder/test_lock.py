@@ -66,6 +66,12 @@ def test_every_baked_file_has_its_size_and_sha256(folder: Path, sources: Sources
     assert "onnx/model.onnx_data" in expected
 
 
+def test_the_licence_is_locked_of_a_folder_as_of_a_repository(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        models = resolve(folder, sources).models
+    assert {name: model.licence for name, model in models.items()} == {"remote": "gemma", "local": "cc-by-nc-4.0"}
+
+
 def test_a_branch_is_locked_as_the_commit_that_it_stands_for(folder: Path, sources: Sources, hub: HubServer) -> None:
     with hub:
         locked = resolve(folder, sources).models["remote"]

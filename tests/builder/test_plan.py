@@ -1,8 +1,9 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from builder import manifest, plan
+from builder import bundle, manifest, plan
 from builder.errors import InputError, ProblemsError
 from builder.git import Git
 from builder.manifest import Manifest
@@ -90,6 +91,7 @@ def test_the_labels_say_what_is_inside() -> None:
     assert image.labels == {
         "org.opencontainers.image.title": "i",
         "org.opencontainers.image.base.name": "debian:bookworm-slim",
+        "build-image.bundle": f"sha256:{hashlib.sha256(bundle.document(image.models)).hexdigest()}",
         "build-image.models": f"example/a@{data.COMMIT}",
     }
 
