@@ -123,9 +123,14 @@ class OneImage:
     environment: tuple[str, ...] = ("PATH=/bin", "RUNTIME_BUNDLE=/opt/bundle/bundle.json")
 
     def inspect_image(self, _: str, /) -> ImageDetails:
-        layers = ("sha256:1",)
         return ImageDetails(
-            id="", size_bytes=0, layers=layers, labels=self.labels, environment=self.environment, digest=""
+            id="",
+            platform="linux/amd64",
+            size_bytes=0,
+            layers=("sha256:1",),
+            labels=self.labels,
+            environment=self.environment,
+            digest="",
         )
 
     def archive(self, _: str, path: str, /) -> AbstractContextManager[BinaryIO]:
