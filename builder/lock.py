@@ -55,6 +55,11 @@ class LockedModel:
         return f"{self.source}@{self.revision}"
 
     @property
+    def short_revision(self) -> str:
+        """The first seven digits of its revision, as git shortens a commit."""
+        return self.revision[:7]
+
+    @property
     def mount_id(self) -> str:
         """The cache mount in which BuildKit keeps its files for the next fetch.
 

@@ -105,6 +105,7 @@ class Manifest(_Section):
     """The whole of `models.yaml`."""
 
     version: Literal[1]
+    vars: dict[str, str] = {}
     defaults: Defaults = Defaults()
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     images: Annotated[dict[Name, Image], Field(min_length=1)]

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from builder import bundle, reference, render
+from builder import bundle, reference, tags
 from builder.errors import InputError, ProblemsError
-from builder.git import Git
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
 
@@ -58,13 +57,13 @@ def choose(manifest: Manifest, names: Sequence[str]) -> dict[str, Image]:
     return {name: image for name, image in manifest.images.items() if not names or name in names}
 
 
-def needs_git(images: Mapping[str, Image]) -> bool:
-    """Tell whether any tag of `images` asks for git."""
-    return any("git" in render.variables(tag) for image in images.values() for tag in image.tags)
+def tag_names(images: Mapping[str, Image]) -> set[str]:
+    """Return the names that the tags of `images` ask for."""
+    return tags.names_in(tag for image in images.values() for tag in image.tags)
 
 
-def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> Plan:
-    """Plan `images`; raises ProblemsError with every tag that can't be used."""
+def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) -> Plan:
+    """Plan `images`, with `names` for their tags; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
     owners: dict[str, tuple[str, str]] = {}
     for name, image in images.items():
@@ -72,16 +71,16 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Gi
         references = []
         for index, template in enumerate(image.tags):
             try:
-                tag = reference.check_tag(render.tag(template, git=git, lock=lock))
+                tag = names.fill(template)
             except ValueError as error:
                 problems.append(manifest.problem(("images", name, "tags", index), str(error)))
                 continue
             references.append(f"{repository}:{tag}")
-        plans.append(_plan(manifest, name, image, lock, tuple(dict.fromkeys(references))))
+        plans.append(_plan(manifest, name, image, names.lock, tuple(dict.fromkeys(references))))
         problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
     if problems:
         raise ProblemsError(problems)
-    return Plan(images=tuple(plans), is_repeatable=not needs_git(images))
+    return Plan(images=tuple(plans), is_repeatable=not tag_names(images) & tags.FLEETING)
 
 
 def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:
