@@ -20,7 +20,7 @@ _START_LIMIT_S = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a server answered; `body` is decoded JSON."""
+    """What a server answered; `body` is decoded JSON, or text of another type."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class Server:
             return Answer(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
-                body=json.loads(response.read()),
+                body=_decoded(response.read(), response.getheader("content-type", "")),
             )
         finally:
             connection.close()
@@ -61,6 +61,10 @@ class Server:
         self.process.terminate()
         self.log.extend(self.process.communicate(timeout=20)[1].splitlines())
         return self.process.returncode
+
+
+def _decoded(body: bytes, media_type: str) -> Any:
+    return json.loads(body) if media_type == "application/json" else body.decode()
 
 
 def environment(**settings: str) -> dict[str, str]:
