@@ -35,7 +35,11 @@ ANSWERS = {
     errors.InvalidError: Answer(openai_status=400, native_status=422),
     errors.EmptyError: Answer(openai_status=400, native_status=400, native_type="Empty"),
     errors.UnauthorizedError: Answer(
-        openai_status=401, openai_code="invalid_api_key", native_status=401, headers={"www-authenticate": "Bearer"}
+        openai_status=401,
+        openai_type="authentication_error",  # LiteLLM takes any `invalid_request_error` for a 400
+        openai_code="invalid_api_key",
+        native_status=401,
+        headers={"www-authenticate": "Bearer"},
     ),
     errors.UnknownModelError: Answer(openai_status=404, openai_code="model_not_found", native_status=404),
     errors.UnknownRouteError: Answer(openai_status=404, openai_code="unknown_url", native_status=404),

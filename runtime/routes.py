@@ -124,7 +124,7 @@ ROUTES: Sequence[Route] = (
     Route(
         path="/rerank",
         name="rerank",
-        summary="Rank texts, as TEI does, or documents, as Cohere, Jina and Infinity do",
+        summary="Rank texts, as TEI does, or documents, as Cohere and Jina do",
         handler=tei_dialect.rerank,
         request=RerankRequest,
         response=RerankResponse | list[RankedText],

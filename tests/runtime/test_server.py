@@ -122,7 +122,7 @@ def test_without_a_key_nothing_is_embedded(guarded: Server, headers: dict[str, s
     assert (answer.headers["www-authenticate"], *status_and_body(answer)) == (
         "Bearer",
         401,
-        openai_error(message, code="invalid_api_key"),
+        openai_error(message, kind="authentication_error", code="invalid_api_key"),
     )
 
 

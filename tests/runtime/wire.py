@@ -13,8 +13,10 @@ def score(query: str, document: str) -> float:
     return float(1 / (1 + np.exp(-tiny.logit(query, document))))
 
 
-def openai_error(message: str, *, param: str | None = None, code: str | None = None) -> dict[str, object]:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
+def openai_error(
+    message: str, *, kind: str = "invalid_request_error", param: str | None = None, code: str | None = None
+) -> dict[str, object]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def native_error(message: str, *, error_type: str = "Validation") -> dict[str, str]:
