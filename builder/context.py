@@ -75,7 +75,8 @@ def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
     """Return what only an image that serves is built from."""
     server = _runtime_folder()
     files: dict[str, bytes | Path] = {"stages/requirements.txt": server / "requirements.txt"}
-    files |= {f"app/app/runtime/{module.name}": module.read_bytes() for module in server.glob("*.py")}
+    parts = [*server.glob("*.py"), *server.glob("page/*")]
+    files |= {f"app/app/runtime/{part.relative_to(server)}": part.read_bytes() for part in parts}
     files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
     return files
 

@@ -13,6 +13,7 @@ from runtime.answers import Dialect, answer
 from runtime.api import Api, json_response
 from runtime.bundle import read_bundle
 from runtime.errors import MethodError, RequestError, UnknownRouteError
+from runtime.page import Limits, Page
 from runtime.service import Service
 from runtime.settings import Settings
 from runtime.threads import usable_threads
@@ -39,8 +40,14 @@ def create_service(settings: Settings) -> Service:
 def create_app(service: Service, *, settings: Settings) -> Starlette:
     """Put the routes together."""
     api = Api(service, payload_limit=settings.payload_limit, max_client_batch_size=settings.max_client_batch_size)
+    page = Page(
+        service.models,
+        limits=Limits(texts_per_request=settings.max_client_batch_size, bytes_per_request=settings.payload_limit),
+    )
     return Starlette(
         routes=[
+            Route("/", answering_errors(page.index), methods=["GET"]),
+            Route("/page/{name}", answering_errors(page.file), methods=["GET"]),
             Route("/health", answering_errors(api.health), methods=["GET"]),
             Route("/v1/embeddings", answering_errors(api.embeddings), methods=["POST"]),
             Route("/rerank", answering_errors(api.rerank), methods=["POST"]),

@@ -40,6 +40,11 @@ class Service:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
     @property
+    def models(self) -> Sequence[Model]:
+        """The models that are served, loaded or not."""
+        return self._bundle.models
+
+    @property
     def ready(self) -> bool:
         """Say whether every model is loaded."""
         return self._ready

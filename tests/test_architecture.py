@@ -18,7 +18,7 @@ BUILDER_ORDER = (
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
-    " reranker inference schemas answers service api app probe selftest info __main__"
+    " reranker inference schemas answers service api page app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -50,7 +50,7 @@ RUNTIME_OWNERS = {
         "weights",
     },
     "onnxruntime": {"session"},
-    "starlette": {"api", "app"},
+    "starlette": {"api", "app", "page"},
     "tokenizers": {"tokenizer"},
     "uvicorn": {"__main__"},
 }
