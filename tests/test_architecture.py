@@ -20,7 +20,7 @@ RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
     " reranker inference golden schemas answers keys service handler inputs prompting encoding"
     " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
-    " routes examples openapi documentation request_ids api app probe selftest info __main__"
+    " routes examples openapi documentation request_ids api page app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -54,7 +54,7 @@ RUNTIME_OWNERS = {
         "weights",
     },
     "onnxruntime": {"session"},
-    "starlette": {"api", "app"},
+    "starlette": {"api", "app", "page"},
     "tokenizers": {"tokenizer"},
     "uvicorn": {"__main__"},
 }
