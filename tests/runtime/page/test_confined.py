@@ -4,9 +4,11 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import BrowserContext, Route
 
 from runtime.page import FOLDER
-from tests.runtime.page.browser import Visit
+from tests.runtime.page.browser import Visit, visit
+from tests.runtime.server import Server
 
 # What a page that was tampered with would try; each is told by the rule that forbids it.
 ATTEMPTS = {
@@ -28,6 +30,19 @@ def test_a_whole_visit_asks_only_its_server_and_nothing_complains(shown: Visit) 
     shown.rank()
     hosts = {urlsplit(request.url).netloc for request in shown.requests}
     assert (hosts, shown.complaints) == ({urlsplit(shown.base).netloc}, [])
+
+
+def test_below_a_proxy_s_prefix_everything_is_asked_there(context: BrowserContext, server: Server) -> None:
+    base = f"http://127.0.0.1:{server.port}/"
+
+    def strip(route: Route) -> None:
+        route.fulfill(response=route.fetch(url=route.request.url.replace("/some/prefix/", "/")))
+
+    context.route("**/some/prefix/**", strip)
+    seen = visit(context, f"{base}some/prefix/")
+    seen.rank()
+    assert [request.url for request in seen.requests if "/some/prefix/" not in request.url] == []
+    assert f"curl '{base}some/prefix/rerank'" in seen.page.get_by_role("region", name="Program with curl").inner_text()
 
 
 def test_every_file_of_the_page_has_its_use(shown: Visit) -> None:
