@@ -85,8 +85,8 @@ def share_models(program: Program, folder: Path) -> None:
     lookalikes.write_embedding_model(folder / "hub" / organisation / "embedder")
     lookalikes.write_reranker(folder / "hub" / organisation / "reranker")
     models = {
-        "embedder": {"task": "embedding", "repo": f"{organisation}/embedder"},
-        "reranker": {"task": "reranker", "repo": f"{organisation}/reranker"},
+        "embedder": {"task": "embedding", "repo": f"{organisation}/embedder", "revision": "0" * 40},
+        "reranker": {"task": "reranker", "repo": f"{organisation}/reranker", "revision": "0" * 40},
     }
     images = {f"benchmark-{number}": {"models": list(models)} for number in range(4)}
     manifest = folder / "four.yaml"
