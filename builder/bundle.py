@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from builder.lock import LockedModel
 
-VERSION = 1
+VERSION = 2
 CACHE = "/opt/hf-cache"  # HF_HOME of the image
 
 
@@ -35,15 +35,23 @@ def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:
         "output": recipe.output,
         "pooling": list(recipe.pooling),
         "include_prompt": recipe.include_prompt,
-        "dense": [asdict(layer) for layer in recipe.dense],
+        "layers": [asdict(layer) for layer in recipe.layers],
         "normalize": recipe.normalize,
         "dimensions": list(recipe.dimensions),
+        "adapters": dict(recipe.adapters),
+        "labels": list(recipe.labels),
+        "activation": recipe.activation,
+        "answer_tokens": list(recipe.answer_tokens),
+        "template": recipe.template,
+        "windows": None if recipe.windows is None else asdict(recipe.windows),
         "prompts": dict(recipe.prompts),
         "default_prompt": recipe.default_prompt,
         "max_length": recipe.max_length,
         "pad_token_id": recipe.pad_token_id,
         "padding_side": recipe.padding_side,
-        "activation": recipe.activation,
+        "first_position": recipe.first_position,
+        "quantizes_dynamically": recipe.quantizes_dynamically,
+        "batching": recipe.batching,
         "files": {
             path: {"size_bytes": file.size_bytes, "sha256": file.sha256} for path, file in sorted(model.files.items())
         },

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtim
     import numpy as np
     from numpy.typing import NDArray
 
+    from runtime.classifier import Classes, Classifier, Input
     from runtime.embedder import Embedder, Embeddings
     from runtime.reranker import Ranking, Reranker
     from runtime.tokenizer import Entry, Text
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-_NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
+_NOUNS = {"embedding": "embedding model", "reranker": "reranker", "classifier": "classifier"}
 
 
 class Service:
@@ -35,6 +36,7 @@ class Service:
         self._max_batch_tokens = max_batch_tokens
         self._embedders: dict[str, Embedder] = {}
         self._rerankers: dict[str, Reranker] = {}
+        self._classifiers: dict[str, Classifier] = {}  # those of rerankers too
         self._ready = False
         # a graph uses every thread that there is, so a second one beside it would only make both slow
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
@@ -73,7 +75,7 @@ class Service:
         """
         from runtime.embedder import Embeddings  # noqa: PLC0415 - as above
 
-        embedder = self._embedders[self._choose("embedding", model).name]
+        embedder = self._embedders[self._choose("embedding", name=model).name]
         embedder.width(dimensions)
         entries = embedder.entries(texts, prompt_name=prompt_name, keep=keep)
         _check_length(entries, embedder.model, truncate=truncate)
@@ -90,32 +92,55 @@ class Service:
         documents: Sequence[str],
         *,
         model: str | None,
+        prompt_name: str | None = None,
         top_n: int | None = None,
         raw_scores: bool = False,
         truncate: bool = True,
     ) -> tuple[Model, "Ranking"]:
         """Rank documents with the model that is meant, and say which that is; raises as `embed` does."""
-        reranker = self._rerankers[self._choose("reranker", model).name]
-        entries = reranker.entries(query, documents)
+        reranker = self._rerankers[self._choose("reranker", name=model).name]
+        entries = reranker.entries(query, documents, prompt_name=prompt_name)
         _check_length(entries, reranker.model, truncate=truncate)
         rows = await self._run(reranker, entries)
         return reranker.model, reranker.finish(rows, entries, top_n=top_n, raw_scores=raw_scores)
 
+    async def classify(
+        self,
+        inputs: Sequence["Input"],
+        *,
+        model: str | None,
+        raw_scores: bool = False,
+        truncate: bool = True,
+    ) -> tuple[Model, "Classes"]:
+        """Score texts or pairs by the labels of the classifier or reranker that is meant; raises as `embed` does."""
+        classifier = self._classifiers[self._choose("classifier", "reranker", name=model).name]
+        entries = classifier.entries(inputs)
+        _check_length(entries, classifier.model, truncate=truncate)
+        rows = await self._run(classifier, entries)
+        return classifier.model, classifier.finish(rows, entries, raw_scores=raw_scores)
+
     def _load_one(self, model: Model) -> None:
-        from runtime import embedder, inference  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+        from runtime import embedder, inference, reranker  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
 
         loaded = inference.load(model, threads=self._threads)
         if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
-        else:
+        elif isinstance(loaded, reranker.Reranker):
             self._rerankers[model.name] = loaded
+            self._classifiers[model.name] = loaded.classifier
+        else:
+            self._classifiers[model.name] = loaded
 
-    def _choose(self, task: Task, name: str | None) -> Model:
+    def _choose(self, *tasks: Task, name: str | None) -> Model:
+        """Find the model that is meant among those of the first of `tasks` that has it."""
         if not self._ready:
             raise LoadingError("the models are not loaded yet")
-        return choose(self._bundle, task=task, name=name)
+        meant = {model.task for model in self._bundle.models if name is None or name in {model.name, model.source}}
+        return choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
 
-    async def _run(self, model: "Embedder | Reranker", entries: Sequence["Entry"]) -> "NDArray[np.float32]":
+    async def _run(
+        self, model: "Embedder | Reranker | Classifier", entries: Sequence["Entry"]
+    ) -> "NDArray[np.float32]":
         from runtime import inference  # noqa: PLC0415 - as above
 
         return await self._in_worker(inference.run, model, entries, max_batch_tokens=self._max_batch_tokens)

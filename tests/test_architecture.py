@@ -11,14 +11,15 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document manifest repository layout hub folder graph inputs limits selection"
-    " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
-    " network trace stream messages session api verification container engine filesync buildkit console"
-    " disk prune download cache serve smoke pipeline report unchanged cli"
+    "errors settings whole wire reference document template manifest repository layout hub folder graph inputs limits"
+    " selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
+    " lock lockfile bundle context git render plan network trace stream messages session api verification container"
+    " engine filesync buildkit console disk prune download cache serve smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
-    " reranker inference schemas answers service api app probe selftest info __main__"
+    "errors logs settings threads bundle files prompts template tokenizer windows batch feeds session pooling weights"
+    " scoring layers embedder classifier reranker"
+    " inference schemas answers service api app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -39,10 +40,11 @@ RUNTIME_OWNERS = {
     "msgspec": {"bundle", "schemas"},
     "numpy": {
         "batch",
-        "dense",
+        "classifier",
         "embedder",
         "feeds",
         "inference",
+        "layers",
         "pooling",
         "reranker",
         "scoring",

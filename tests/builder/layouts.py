@@ -104,7 +104,7 @@ def embedding(*files: str, **changes: Any) -> Recipe:
         "inputs": fed(IDS_AND_MASK),
         "output": "last_hidden_state",
         "include_prompt": True,
-        "dense": (),
+        "layers": (),
         "normalize": True,
         "prompts": {},
         "default_prompt": None,
@@ -124,12 +124,13 @@ def reranker(*files: str, **changes: Any) -> Recipe:
         "output": "logits",
         "pooling": (),
         "include_prompt": True,
-        "dense": (),
+        "layers": (),
         "normalize": False,
         "dimensions": (),
         "prompts": {},
         "default_prompt": None,
         "padding_side": "right",
+        "labels": ("LABEL_0",),
         "activation": "sigmoid",
     }
     return Recipe(**{**settled, **changes}, files=_baked(files))

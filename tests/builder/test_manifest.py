@@ -62,7 +62,7 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
         (
             "task: embedding",
             "task: embeding",
-            "folder/models.yaml:4: `models.m.task`: must be `embedding` or `reranker`, not `embeding`",
+            "folder/models.yaml:4: `models.m.task`: must be `embedding`, `reranker` or `classifier`, not `embeding`",
         ),
         (
             "models: [m]",
