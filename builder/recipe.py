@@ -86,11 +86,11 @@ def decide(model: Model, repository: Repository) -> Recipe:
 def warnings(recipe: Recipe) -> Iterator[str]:
     """Yield what somebody who serves this should know."""
     if recipe.quantizes_dynamically:
-        company = f"`{recipe.graph}` quantises what it computes by the largest number of a whole batch"
+        scale = f"`{recipe.graph}` quantises what it computes by the range of a whole run"
         yield (
-            f"{company}; with `batching: true` an answer depends on the texts that it shares a run with"
+            f"{scale}: with `batching: true` an answer depends on the texts that share its run"
             if recipe.batching
-            else f"{company}; each text runs alone, so that its answer is always the same"
+            else f"{scale}: each text runs alone, or its answer would depend on others (`batching: true` allows that)"
         )
 
 

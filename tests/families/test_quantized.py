@@ -65,11 +65,11 @@ def test_a_dynamically_quantised_graph_is_recognised(folder: Path) -> None:
 
 def test_whoever_locks_it_is_told(folder: Path) -> None:
     told = [list(recipe.warnings(decided(folder, **keys))) for keys in ({"dtype": "fp32"}, {}, {"batching": True})]
-    scale = "`onnx/model_quantized.onnx` quantises what it computes by the largest number of a whole batch"
+    scale = "`onnx/model_quantized.onnx` quantises what it computes by the range of a whole run"
     assert told == [
         [],
-        [f"{scale}; each text runs alone, so that its answer is always the same"],
-        [f"{scale}; with `batching: true` an answer depends on the texts that it shares a run with"],
+        [f"{scale}: each text runs alone, or its answer would depend on others (`batching: true` allows that)"],
+        [f"{scale}: with `batching: true` an answer depends on the texts that share its run"],
     ]
 
 
