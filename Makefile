@@ -18,6 +18,7 @@ bench:
 	@scripts/ensure-engine
 	@scripts/ensure-base
 	@.venv/bin/python benchmarks/build.py
+	@.venv/bin/python benchmarks/company.py
 
 lock:
 	@scripts/setup

@@ -162,11 +162,11 @@ def past(kind: int = TensorProto.FLOAT) -> list[Value]:
     return [value(f"past_key_values.0.{part}", kind, shape) for part in ("key", "value")]
 
 
-def attention(states: str) -> Nodes:
+def attention(states: str, *more: str) -> Nodes:
     """Compute `numbers.attention_states` with the operator that exports for ONNX Runtime fuse attention into."""
     taken = ["query", "key", "value", "past_key_values.0.key", "past_key_values.0.value", "seqlens_k", "total"]
     return [
-        node("Gather", ["words", "input_ids"], ["inputs"]),
+        *embedded(*more),
         node("MatMul", ["inputs", "queries"], ["query"]),
         node("MatMul", ["inputs", "keys"], ["key"]),
         node("MatMul", ["inputs", "values"], ["value"]),

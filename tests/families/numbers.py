@@ -50,9 +50,9 @@ def causal_states(ids: Sequence[int]) -> Floats:
     return mixed
 
 
-def attention_states(ids: Sequence[int]) -> Floats:
+def attention_states(ids: Sequence[int], *, has_positions: bool = False) -> Floats:
     """Compute grouped-query attention, two heads on one key and value head, each token on those up to it."""
-    x = words(ids)
+    x = words(ids) + (POSITIONS.astype(np.float64)[: len(ids)] if has_positions else 0)
     queries, keys, values = x @ QUERIES.astype(float), x @ KEYS.astype(float), x @ VALUES.astype(float)
     width = keys.shape[1]
     rows = []
@@ -73,9 +73,9 @@ def scores(ids: Sequence[int], *, segments: Sequence[int] | None = None, head: N
     return logits
 
 
-def token_logits(ids: Sequence[int]) -> Floats:
+def token_logits(states: Floats) -> Floats:
     """Compute a causal model's logits after the last token: [vocabulary]."""
-    logits: Floats = causal_states(ids)[-1] @ VOCABULARY_HEAD.astype(np.float64)
+    logits: Floats = states[-1] @ VOCABULARY_HEAD.astype(np.float64)
     return logits
 
 

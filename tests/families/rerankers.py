@@ -9,11 +9,12 @@ from typing import Any
 from onnx import TensorProto
 
 from tests.families import graphs, numbers
-from tests.families.graphs import IDS_AND_MASK, WITH_SEGMENTS, node
+from tests.families.graphs import IDS_AND_MASK, WITH_SEGMENTS, Value, node
 from tests.families.serving import CONFIG, NEW, configs, modules
 from tests.runtime import tiny
 
 MODEL = "onnx/model.onnx"
+FLOAT = TensorProto.FLOAT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,40 +120,33 @@ def _filled(query: str, document: str) -> list[int]:
 YES, NO = tiny.VOCABULARY["sits"], tiny.VOCABULARY["rose"]
 
 
-def _causal(folder: Path, **files: Any) -> None:
-    """Write a graph with logits for every token, a cache and positions, whose tokenizer has no pairs."""
+def _causal(folder: Path, nodes: graphs.Nodes, past: Sequence[Value], *, kind: int = FLOAT, **files: Any) -> None:
+    """Write logits for every token, made of states, with a cache and positions, and a tokenizer without pairs."""
     graphs.tokenizer(folder, single="$A", pair="$A $B:1")
     configs(folder, tokenizer_config={"padding_side": "left"}, **files)
+    head = [node("MatMul", ["states", "vocabulary_head"], ["wide"]), node("Cast", ["wide"], ["logits"], to=kind)]
     graphs.write(
-        folder / "onnx/model_q4.onnx",
-        nodes=[*graphs.decoder("states"), node("MatMul", ["states", "vocabulary_head"], ["logits"])],
+        folder / MODEL,
+        nodes=[*nodes, *head],
         inputs=(*IDS_AND_MASK, "position_ids"),
-        more_inputs=graphs.past(),
+        more_inputs=past,
         outputs={"logits": ["batch_size", "sequence_length", len(tiny.VOCABULARY)]},
+        kind=kind,
     )
+
+
+def _fused_causal(folder: Path) -> None:
+    _causal(folder, graphs.attention("states", "positions:position_ids"), graphs.attention_past())
+
+
+def _half_causal(folder: Path) -> None:
+    _causal(folder, graphs.decoder("states"), graphs.past(), kind=TensorProto.FLOAT16)
 
 
 def _saved_causal(folder: Path) -> None:
     listed = modules("Transformer", "LogitScore", package=NEW)
     saved: dict[str, Any] = {"1_LogitScore__config": {"true_token_id": YES, "false_token_id": None}}
-    _causal(folder, modules=listed, **saved)
-
-
-def _half_causal(folder: Path) -> None:
-    """Write logits of float16, as graphs of that dtype give."""
-    _causal(folder)
-    graphs.write(
-        folder / "onnx/model_fp16.onnx",
-        nodes=[
-            *graphs.decoder("states"),
-            node("MatMul", ["states", "vocabulary_head"], ["wide"]),
-            node("Cast", ["wide"], ["logits"], to=TensorProto.FLOAT16),
-        ],
-        inputs=(*IDS_AND_MASK, "position_ids"),
-        more_inputs=graphs.past(),
-        outputs={"logits": ["batch_size", "sequence_length", len(tiny.VOCABULARY)]},
-        kind=TensorProto.FLOAT16,
-    )
+    _causal(folder, graphs.decoder("states"), graphs.past(), modules=listed, **saved)
 
 
 def _cut_head(folder: Path) -> None:
@@ -164,13 +158,18 @@ def _cut_head(folder: Path) -> None:
     graphs.write(folder / MODEL, nodes=nodes, outputs={"logits": ["batch", 2]}, constants={"answers": columns})
 
 
+def _fused_yes_or_no(query: str, document: str) -> float:
+    logits = numbers.token_logits(numbers.attention_states(_filled(query, document), has_positions=True))
+    return float(logits[YES] - logits[NO])
+
+
 def _yes_or_no(query: str, document: str) -> float:
-    logits = numbers.token_logits(_filled(query, document))
+    logits = numbers.token_logits(numbers.causal_states(_filled(query, document)))
     return float(logits[YES] - logits[NO])
 
 
 def _yes(query: str, document: str) -> float:
-    return float(numbers.token_logits(_filled(query, document))[YES])
+    return float(numbers.token_logits(numbers.causal_states(_filled(query, document)))[YES])
 
 
 def _cut(query: str, document: str) -> float:
@@ -220,22 +219,22 @@ RERANKERS = (
         name="causal models that answer yes or no",
         examples=("onnx-community/Qwen3-Reranker-0.6B-ONNX",),
         decided="`template`, `true_token` and `false_token` from the manifest; sigmoid of their logits' difference",
-        write=_causal,
-        keys={**_ANSWERS, **_LAID_OUT, "dtype": "q4"},
-        answer=_yes_or_no,
+        write=_fused_causal,
+        keys={**_ANSWERS, **_LAID_OUT},
+        answer=_fused_yes_or_no,
     ),
     Family(
         name="the same, several to a run",
         decided="`batching: true`",
-        write=_causal,
-        keys={**_ANSWERS, **_LAID_OUT, "dtype": "q4", "batching": True},
-        answer=_yes_or_no,
+        write=_fused_causal,
+        keys={**_ANSWERS, **_LAID_OUT, "batching": True},
+        answer=_fused_yes_or_no,
     ),
     Family(
         name="causal models with logits of float16",
         decided="the same",
         write=_half_causal,
-        keys={**_ANSWERS, **_LAID_OUT, "dtype": "fp16"},
+        keys={**_ANSWERS, **_LAID_OUT, "batching": True},
         answer=_yes_or_no,
         tolerance=2e-2,  # a half has 11 bits, and these logits are up to 8
     ),
@@ -243,7 +242,7 @@ RERANKERS = (
         name="causal models saved by sentence-transformers from 5.4 on",
         decided="the tokens of its module LogitScore, of which there may be one",
         write=_saved_causal,
-        keys={**_LAID_OUT, "dtype": "q4"},
+        keys={**_LAID_OUT, "batching": True},
         answer=_yes,
     ),
     Family(
