@@ -141,6 +141,8 @@ _EXPECTED = {
     "too_short": "must not be empty",
 }
 
+_QUOTES = "YAML reads yes, no, on and off as true and false: put it in quotes"
+
 _PATTERNS = {
     _NAME: "is not a name: use lower-case letters and digits, joined by `.`, `_` or `-`",
     _REPOSITORY_ID: "is not a Hub repository: write `organisation/name`",
@@ -198,7 +200,8 @@ def _problem(read: Document, details: Any) -> Problem:  # noqa: ANN401 - pydanti
     message = _EXPECTED.get(kind, details["msg"])
     if kind.endswith("_type"):
         message += f", not `{details['input']}`"
-    return read.problem(path, message)
+    is_quoteless = kind == "string_type" and isinstance(details["input"], bool)
+    return read.problem(path, message, hint=_QUOTES if is_quoteless else None)
 
 
 def _known_keys(path: tuple[str | int, ...]) -> list[str]:

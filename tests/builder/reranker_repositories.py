@@ -45,7 +45,7 @@ _QWEN_TEMPLATE = (
     "<Instruct>: {prompt}\n<Query>: {query}\n<Document>: {document}<|im_end|>\n<|im_start|>assistant\n"
     "<think>\n\n</think>\n\n"
 )
-_QWEN_KEYS = {
+QWEN_KEYS = {
     "true_token": "yes",
     "false_token": "no",
     "template": _QWEN_TEMPLATE,
@@ -199,7 +199,7 @@ RERANKERS: tuple[tuple[Layout, Recipe], ...] = (
         Layout(
             name="onnx-community/Qwen3-Reranker-0.6B-ONNX",
             files=_QWEN,
-            keys={**_QWEN_KEYS, "dtype": "q4"},
+            keys={**QWEN_KEYS, "dtype": "q4"},
         ),
         _qwen("onnx/model_q4.onnx"),
     ),
@@ -207,7 +207,7 @@ RERANKERS: tuple[tuple[Layout, Recipe], ...] = (
         Layout(
             name="onnx-community/Qwen3-Reranker-0.6B-ONNX (q8)",
             files=_QWEN,
-            keys={**_QWEN_KEYS, "dtype": "q8"},
+            keys={**QWEN_KEYS, "dtype": "q8"},
         ),
         _qwen("onnx/model_quantized.onnx", quantizes_dynamically=True),
     ),
