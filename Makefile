@@ -19,6 +19,7 @@ bench:
 	@scripts/ensure-base
 	@.venv/bin/python -m benchmarks.build
 	@.venv/bin/python -m benchmarks.integrity
+	@.venv/bin/python -m benchmarks.company
 
 lock:
 	@scripts/setup

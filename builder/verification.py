@@ -111,6 +111,8 @@ def _baked_bundle(images: Images, image: str, details: ImageDetails) -> bytes | 
 
 def labelled(labels: Mapping[str, str], lock: Lock, *, image: str) -> Iterator[LockedModel]:
     """Yield the models that an image's label names, as `lock` has them; raises InputError or FailedError."""
+    if lock.outdated:
+        raise InputError("an older release wrote the lock", hint="write it again: `build-image lock`")
     if not lock.models:
         raise InputError("there is no lock to compare with", hint="write one beside the manifest: `build-image lock`")
     if MODELS_LABEL not in labels:
