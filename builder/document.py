@@ -44,6 +44,11 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def variables(text: str) -> set[str]:
+    """Return the names of the variables in `text`."""
+    return {name for _, name, _ in _VARIABLE.findall(text) if name}
+
+
 def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
     """Read YAML 1.1 as PyYAML's safe loader does, but refuse duplicate keys and fill in variables."""
     reader = _Reader(file=file, environment=environment)

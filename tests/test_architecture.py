@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 BUILDER_ORDER = (
     "errors settings whole wire reference document manifest repository layout hub folder graph inputs limits selection"
     " sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git render plan"
-    " network trace stream messages session api verification container images engine filesync buildkit console"
-    " disk prune download cache serve smoke pipeline report unchanged commands cli"
+    " network trace stream messages session api verification container images engine filesync buildkit console progress"
+    " disk prune download cache supplies serve smoke pipeline offline gather report unchanged commands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring inference"

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -43,9 +43,15 @@ class PrivateEngine:
 @pytest.fixture
 def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     """A private engine that answers; where one cannot be started, the test is skipped."""
+    with running_engine(tmp_path_factory.mktemp("engine")) as started:
+        yield started
+
+
+@contextmanager
+def running_engine(root: Path) -> Iterator[PrivateEngine]:
+    """Run a private engine that keeps everything in `root` and has no network but a loopback of its own."""
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("a private engine needs root and dockerd")
-    root = tmp_path_factory.mktemp("engine")
     address = f"unix://{root}/engine.sock"
     places = ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
     # Namespaces of its own: an engine without a bridge removes `docker0`, and one that is killed leaves mounts.
