@@ -193,7 +193,7 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 @click.option("--no-cache", is_flag=True, help="With --output: gather packages and base image again.")
 @click.pass_obj
 def cache(console: Console, /, output: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    """Preload the models on this machine, or gather all that building needs for one without a network.
+    """Preload the models, or with --output all that a build needs.
 
     Every file is verified, what is there already is kept, and the folders of the models are printed.
 
