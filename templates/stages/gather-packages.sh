@@ -12,7 +12,7 @@ apt-get update -qq
 # Every name that a stage installs.
 apt-get install -qq --yes --no-install-recommends --download-only \
     binutils ca-certificates libgomp1 python3 python3-venv >/dev/null
-cp /var/cache/apt/archives/*.deb "$packages/"
+find /var/cache/apt/archives -maxdepth 1 -name '*.deb' -exec cp -t "$packages" {} +
 
 apt-get install -qq --yes --no-install-recommends python3 python3-venv >/dev/null
 python3 -m venv /opt/installer
@@ -21,6 +21,7 @@ python3 -m venv /opt/installer
 
 cd "$packages"
 for package in *.deb; do
+    [ -f "$package" ] || continue # the base may have them all
     dpkg-deb --field "$package"
     digest=$(sha256sum "$package" | cut -d ' ' -f 1)
     printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$package" "$(stat --format %s "$package")" "$digest"

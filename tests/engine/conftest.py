@@ -48,8 +48,8 @@ def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
 
 
 @contextmanager
-def running_engine(root: Path) -> Iterator[PrivateEngine]:
-    """Run a private engine that keeps everything in `root` and has no network but a loopback of its own."""
+def running_engine(root: Path, *, storage_driver: str = "vfs") -> Iterator[PrivateEngine]:
+    """Run a private engine that keeps everything in `root`, in a network namespace that holds nothing."""
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("a private engine needs root and dockerd")
     address = f"unix://{root}/engine.sock"
@@ -60,7 +60,7 @@ def running_engine(root: Path) -> Iterator[PrivateEngine]:
         ready.bind(f"{root}/ready")
         ready.settimeout(START_TIMEOUT_S)
         process = subprocess.Popen(
-            [*command, *places, "--storage-driver=vfs"],
+            [*command, *places, f"--storage-driver={storage_driver}"],
             env={**os.environ, "NOTIFY_SOCKET": f"{root}/ready"},
             stdout=log,
             stderr=subprocess.STDOUT,
