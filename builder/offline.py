@@ -88,7 +88,8 @@ def plan(settings: Settings, directory: Path, *, host: Host, console: Console) -
     chosen = replace(locked, models={model.name: model for model in models})
     made = planning.make(wanted.manifest, wanted.images, lock=chosen, git=wanted.checkout)
     supplied = Supplied(base=held.description.base.reference, files=held.packages())
-    return replace(made, images=tuple(replace(image, supplied=supplied) for image in made.images))
+    images = tuple(replace(image, supplied=supplied) for image in made.images)
+    return replace(made, images=images, is_repeatable=made.is_repeatable or is_own_manifest(settings, directory))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -229,6 +229,7 @@ def test_the_folder_s_own_manifest_is_tagged_with_the_checkout_that_it_came_from
     images = {"server": {"models": ["reranker"], "tags": ["{{ git.short_sha }}"]}}
     folder = made(tmp_path, {"checkout": CHECKOUT}, images=images)
     assert only(folder.plan()).references == ("server:ccccccc",)
+    assert folder.plan().is_repeatable
 
 
 def test_a_manifest_of_the_project_is_tagged_with_its_own_checkout(tmp_path: Path) -> None:
@@ -238,6 +239,7 @@ def test_a_manifest_of_the_project_is_tagged_with_its_own_checkout(tmp_path: Pat
     for command in (["init", "--quiet", "-b", "topic"], ["commit", "--quiet", "--allow-empty", "--message", "models"]):
         subprocess.run([*git, *command], check=True)
     assert only(folder.plan(models=folder.project.models)).references == ("server:topic",)
+    assert not folder.plan(models=folder.project.models).is_repeatable
 
 
 def test_only_the_images_that_were_gathered_are_built_unless_others_are_asked_for(tmp_path: Path) -> None:

@@ -407,6 +407,17 @@ def test_a_folder_of_something_else_is_not_written_to(world: World, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_where_the_hub_may_not_be_asked_what_is_missing_is_listed(world: World, tmp_path: Path) -> None:
+    command = world.command(tmp_path / "supplies")
+    environment = {**os.environ, "HF_ALLOW_REMOTE_MODELS": "false"}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (
+        2,
+        "hint: HF_ALLOW_REMOTE_MODELS forbids asking the Hub: "
+        f"run `HF_ALLOW_REMOTE_MODELS=true build-image {' '.join(command[1:])}`",
+    )
+
+
 def test_a_choice_of_models_by_task_is_refused_with_an_output(world: World, tmp_path: Path) -> None:
     flags = ("--models", world.project.folder / "models.yaml", "--output", tmp_path / "supplies")
     ended = build_image("cache", *flags, environment={"HF_PRELOAD_TARGETS": "reranker"})
