@@ -12,35 +12,23 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from builder import __version__, commands
+from builder import __version__, commands, usage
 from builder import report as reports
 from builder.console import Console, size
-from builder.errors import BuildImageError, FailedError, InputError, InternalError, UnreachableError
+from builder.errors import (
+    BuildImageError,
+    FailedError,
+    InputError,
+    InternalError,
+    OutputClosedError,
+    UnreachableError,
+)
 from builder.settings import SUPPLIES_MANIFEST, Settings
 
 EXIT_INTERRUPTED = 130
+EXIT_OUTPUT_CLOSED = 141  # of a program that SIGPIPE ends, in a shell
 _PATH = click.Path(path_type=Path)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-EXIT_CODES = """\b
-Exit codes:
-  0    every image is built, tested and tagged
-  1    a build, a smoke test or a tag failed
-  2    the manifest, a flag or the environment is wrong
-  3    a bug of build-image
-  4    the Docker Engine or the Hub is not reachable
-  130  interrupted
-"""
-
-EXAMPLES = """\b
-Examples:
-  build-image --models models.yaml
-  build-image --models models.yaml --image retrieval --report report.json
-  build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
-  build-image --models models.yaml --locked
-  build-image --from supplies
-  build-image render --models models.yaml --output rendered
-"""
 
 
 def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,9 +52,10 @@ def _network_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(
+    cls=usage.Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+    epilog=f"{usage.EXAMPLES}\n{usage.EXIT_CODES}",
 )
 @_manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
@@ -79,7 +68,7 @@ def _network_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
 @click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
-@click.version_option(__version__)
+@usage.version_option
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
@@ -258,11 +247,12 @@ def prune(console: Console, /, *, force: bool) -> None:
 
 
 @command.command()
-def schema() -> None:
+@click.pass_obj
+def schema(console: Console, /) -> None:
     """Print the JSON Schema of the manifest, for editors."""
     from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
 
-    click.echo(manifest.schema())
+    console.result(manifest.schema())
 
 
 def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
@@ -297,9 +287,19 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each exit code
-    """Run the command line and return its exit code; this is the one place where every failure ends."""
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
     console = Console(out=sys.stdout, err=sys.stderr)
+    try:
+        return _exit_code(arguments, console)
+    except OutputClosedError:
+        return EXIT_OUTPUT_CLOSED
+    finally:
+        console.close()
+
+
+def _exit_code(arguments: Sequence[str], console: Console) -> int:
+    """Run the command line; this is the one place where every failure ends."""
     try:
         command.main(arguments, prog_name="build-image", standalone_mode=False, obj=console)
     except BuildImageError as error:
@@ -313,8 +313,6 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each
         return EXIT_INTERRUPTED
     except SystemExit as error:
         return int(error.code or 0)
-    except BrokenPipeError:
-        return FailedError.exit_code
     except Exception as error:  # the process boundary
         console.error(_bug(console.redact("".join(traceback.format_exception(error))), error))
         return InternalError.exit_code

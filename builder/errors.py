@@ -12,7 +12,8 @@ Branches differ by what the caller can do about it:
     |-- UnreachableError      4  a service does not answer: try again, or repair it
     `-- InternalError         3  a broken invariant of ours
 
-An interrupt (Ctrl-C, SIGTERM) is KeyboardInterrupt and ends with 130.
+An interrupt (Ctrl-C, SIGTERM) is KeyboardInterrupt and ends with 130. An output that nobody reads any more is
+OutputClosedError and ends with 141; like an interrupt it is no `Exception`, since there is nobody to tell of it.
 """
 
 from dataclasses import dataclass
@@ -95,3 +96,7 @@ class InternalError(BuildImageError):
     """An invariant of this program is broken; never the user's fault."""
 
     exit_code = 3
+
+
+class OutputClosedError(BaseException):
+    """Whoever read stdout or stderr has gone."""

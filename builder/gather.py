@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
-from builder import buildkit, cache, context, disk, document, git, lockfile, pipeline, progress, render, supplies, whole
-from builder import plan as planning
+from builder import buildkit, cache, context, disk, document, lockfile, pipeline, progress, render, supplies, whole
 from builder.api import ImageDetails
 from builder.buildkit import BuildRequest
 from builder.console import Console, size
@@ -143,15 +142,13 @@ def _description(task: Task, image: ImageDetails, *, reference: str) -> Descript
     digest = task.draft.lock.bases.get(name, "")
     environment = task.settings.environment
     names = document.variables(task.settings.models.read_text(encoding="utf-8"))
-    has_git = planning.needs_git(task.draft.images)
     return Description(
         program=task.settings.version,
         platform=image.platform,
         base=Base(name=name, reference=reference, id=image.id, digest=digest, layers=image.layers),
         wanted=supplies.wanted_packages() if task.has_server else {},
-        images=tuple(task.draft.images),
+        images={image.name: tuple(name.rpartition(":")[2] for name in image.references) for image in task.plan.images},
         variables={name: environment[name] for name in sorted(names) if environment.get(name)},
-        checkout=git.read(task.settings.directory) if has_git else None,
         files={},
         is_complete=False,
     )

@@ -3,19 +3,19 @@
 A folder is refused before anything is built: for what it was not gathered for, and for what is not as it was gathered.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from builder import folder, git, lock, lockfile, manifest, progress, supplies
+from builder import folder, lock, lockfile, manifest, pipeline, progress, supplies
 from builder import plan as planning
 from builder.api import ImageDetails
 from builder.console import Console
 from builder.errors import FailedError, Problem, ProblemsError
-from builder.git import Git
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Manifest
+from builder.pipeline import Draft
 from builder.plan import Plan, Supplied
 from builder.settings import SUPPLIES_MANIFEST, Settings
 from builder.supplies import BASE, LOCK, Base, Supplies
@@ -42,15 +42,11 @@ class Host(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What is to be built: `own_lock` is the one beside the manifest, and `checkout` its state in git.
-
-    Both are the folder's own where the manifest is.
-    """
+    """What is to be built, and the lock beside the manifest, which is the folder's own where the manifest is."""
 
     manifest: Manifest
     images: Mapping[str, Image]
     own_lock: Lock
-    checkout: Git | None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -80,16 +76,16 @@ def plan(settings: Settings, directory: Path, *, host: Host, console: Console) -
     refuse(supplies.damage(held, {name: held.description.files[name] for name in (SUPPLIES_MANIFEST, LOCK)}))
     wanted, locked = _wanted(settings, held), lockfile.read(held.path(LOCK))
     refuse(lacking(wanted, locked, held, platform=wanted.manifest.defaults.platform or host.platform))
-    if not is_own_manifest(settings, directory):
-        refuse(_changed_folders(wanted, locked, settings))
+    is_own = is_own_manifest(settings, directory)
+    refuse(_others(wanted, held) if is_own else _changed_folders(wanted, locked, settings))
     models = _models(wanted, locked, held)
     refuse(_damage(held, models, console))
     _give_base(held, host, console)
     chosen = replace(locked, models={model.name: model for model in models})
-    made = planning.make(wanted.manifest, wanted.images, lock=chosen, git=wanted.checkout)
+    draft = Draft(manifest=wanted.manifest, images=wanted.images, previous=locked, lock=chosen)
+    made = pipeline.make_plan(draft, settings)
     supplied = Supplied(base=held.description.base.reference, files=held.packages())
-    images = tuple(replace(image, supplied=supplied) for image in made.images)
-    return replace(made, images=images, is_repeatable=made.is_repeatable or is_own_manifest(settings, directory))
+    return replace(made, images=tuple(replace(image, supplied=supplied) for image in made.images))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,16 +112,25 @@ def _unfinished(held: Supplies) -> Iterator[str]:
 
 
 def _wanted(settings: Settings, held: Supplies) -> Wanted:
-    """Read the manifest: the folder's own is what it was when the folder was gathered, variables and git included."""
+    """Read the manifest; the folder's own is what it was when the folder was gathered, variables and tags included."""
     description = held.description
     is_own = is_own_manifest(settings, held.directory)
     environment = description.variables if is_own else settings.environment
     read = manifest.load(settings.models, environment=environment, has_folders=False)
-    images = planning.choose(read, settings.images or (description.images if is_own else ()))
-    checkout = description.checkout
-    if not is_own:
-        checkout = git.read(settings.directory) if planning.needs_git(images) else None
-    return Wanted(manifest=read, images=images, own_lock=lockfile.read(settings.lock_path), checkout=checkout)
+    images = planning.choose(read, settings.images or (tuple(description.images) if is_own else ()))
+    if is_own:
+        images = {name: _tagged(image, description.images.get(name)) for name, image in images.items()}
+    return Wanted(manifest=read, images=images, own_lock=lockfile.read(settings.lock_path))
+
+
+def _tagged(image: Image, tags: Sequence[str] | None) -> Image:
+    return image if tags is None else image.model_copy(update={"tags": list(tags)})
+
+
+def _others(wanted: Wanted, held: Supplies) -> Iterator[str]:
+    for name in wanted.images:
+        if name not in held.description.images:
+            yield f"it was not gathered for the image `{name}`"
 
 
 def lacking(wanted: Wanted, locked: Lock, held: Supplies, *, platform: str) -> Iterator[str]:

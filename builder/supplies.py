@@ -20,7 +20,6 @@ from typing import Any, Protocol
 from builder import context, whole
 from builder.cache import Cache
 from builder.errors import InputError
-from builder.git import Git
 from builder.lock import LockedModel
 from builder.settings import SUPPLIES_DESCRIPTION, SUPPLIES_MANIFEST
 
@@ -56,17 +55,16 @@ class Description:
     """What a folder is for and what it holds.
 
     `program` is the version that gathered it, `wanted` the sha256 of each text that told it which packages: none
-    where no image is a server. `variables` are those that the manifest names, `checkout` its state in git, where a
-    tag asks for that.
+    where no image is a server. `images` are the tags of each image, filled in that day, and `variables` those that the
+    manifest names.
     """
 
     program: str
     platform: str
     base: Base
     wanted: Mapping[str, str]
-    images: tuple[str, ...]
+    images: Mapping[str, tuple[str, ...]]
     variables: Mapping[str, str]
-    checkout: Git | None
     files: Mapping[str, File]
     is_complete: bool
 
@@ -153,9 +151,8 @@ def _description(content: Mapping[str, Any]) -> Description:
     files = {name: File(**file) for name, file in content["files"].items()}
     for name in (SUPPLIES_MANIFEST, LOCK, BASE) if content["is_complete"] else ():
         files[name]  # what every folder has
-    checkout = Git(**content["checkout"]) if content["checkout"] else None
-    images = tuple(content["images"])
-    return Description(**{**values, "base": base, "files": files, "checkout": checkout, "images": images})
+    images = {name: tuple(tags) for name, tags in content["images"].items()}
+    return Description(**{**values, "base": base, "files": files, "images": images})
 
 
 def model_files(models: Iterable[LockedModel], cache: Cache) -> dict[str, Hashable]:

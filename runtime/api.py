@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # numpy comes with the models, after the server listens
     import numpy as np
     from numpy.typing import NDArray
 
-    from runtime.inference import Ranking
+    from runtime.reranker import Ranking
 
 
 class Api:
@@ -35,7 +35,7 @@ class Api:
         """Embed, as OpenAI's `/v1/embeddings`."""
         asked = schemas.decode(await self._body(request), schemas.EmbeddingsRequest)
         texts = self._sized(_input_texts(asked.input), param="input")
-        model, embeddings = await self._service.embed(
+        chosen, embeddings = await self._service.embed(
             texts, model=asked.model, prompt_name=asked.prompt_name, dimensions=asked.dimensions
         )
         encode = _base64 if asked.encoding_format == "base64" else _numbers
@@ -43,7 +43,7 @@ class Api:
             data=[
                 schemas.Embedding(index=index, embedding=encode(row)) for index, row in enumerate(embeddings.vectors)
             ],
-            model=model,
+            model=chosen.name,
             usage=_usage(embeddings.tokens),
         )
         return json_response(answer, truncated=embeddings.truncated)
@@ -54,7 +54,7 @@ class Api:
         documents, param = _documents(asked)
         if not asked.query:
             raise EmptyError("the query is empty", param="query")
-        model, ranking = await self._service.rerank(
+        chosen, ranking = await self._service.rerank(
             asked.query,
             self._sized(documents, param=param),
             model=asked.model,
@@ -66,7 +66,7 @@ class Api:
                 _tei(ranking, texts=asked.texts if asked.return_text else None), truncated=ranking.truncated
             )
         answer = schemas.RerankResponse(
-            model=model,
+            model=chosen.name,
             results=_results(ranking, documents=documents if asked.return_documents else None),
             usage=_usage(ranking.tokens),
         )

@@ -31,6 +31,7 @@ def create_service(settings: Settings) -> Service:
     """
     return Service(
         read_bundle(settings.bundle),
+        golden=settings.golden,
         threads=settings.intra_op_threads or usable_threads(),
         max_batch_tokens=settings.max_batch_tokens,
     )

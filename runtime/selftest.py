@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from runtime import files
+from runtime import files, golden
 from runtime.bundle import Model, read_bundle
+from runtime.embedder import Embedder
 from runtime.errors import InferenceError, ModelError
-from runtime.inference import Embedder, Reranker, load
+from runtime.golden import Answers
+from runtime.inference import embed, load, rerank
 from runtime.pooling import unit
+from runtime.reranker import Reranker
 from runtime.schemas import encode_readable
 from runtime.settings import Settings
 from runtime.threads import usable_threads
@@ -63,8 +66,9 @@ def run(settings: Settings, *, with_files: bool = False) -> int:
     Raises BundleError.
     """
     threads = settings.intra_op_threads or usable_threads()
+    answers = golden.read(settings.golden)
     models = tuple(
-        check_model(model, threads=threads, max_batch_tokens=settings.max_batch_tokens, with_files=with_files)
+        check_model(model, threads=threads, answers=answers.get(model.name), with_files=with_files)
         for model in read_bundle(settings.bundle).models
     )
     report = Report(passed=all(model.passed for model in models), models=models)
@@ -72,18 +76,20 @@ def run(settings: Settings, *, with_files: bool = False) -> int:
     return 0 if report.passed else 1
 
 
-def check_model(model: Model, *, threads: int, max_batch_tokens: int, with_files: bool = False) -> ModelReport:
+def check_model(model: Model, *, threads: int, answers: Answers | None = None, with_files: bool = False) -> ModelReport:
     """Load a model and check it; after a failure to load there is nothing more to check."""
     checks: tuple[Check, ...] = (_check("files", partial(_files, model)),) if with_files else ()
     started = time.monotonic()
     try:
-        loaded = load(model, threads=threads, max_batch_tokens=max_batch_tokens)
+        loaded = load(model, threads=threads)
     except ModelError as error:
         checks += (Check(name="load", passed=False, detail=str(error)),)
         loaded_at = time.monotonic()
     else:
         loaded_at = time.monotonic()
         measures = embedder_measures(loaded) if isinstance(loaded, Embedder) else reranker_measures(loaded)
+        if answers is not None:
+            measures["golden"] = partial(_golden, loaded, answers)
         checks += tuple(_check(name, measure) for name, measure in measures.items())
     timings = {"load": loaded_at - started, "checks": time.monotonic() - loaded_at}
     return ModelReport(
@@ -128,13 +134,17 @@ def _files(model: Model) -> Outcome:
     return not found, "; ".join(found) or f"{len(model.files)} as locked"
 
 
+def _golden(loaded: Embedder | Reranker, answers: Answers) -> Outcome:
+    return True, golden.compare(loaded, answers)
+
+
 def _width(embedder: Embedder, dimensions: int) -> Outcome:
-    width = embedder.embed([TEXT], dimensions=dimensions).vectors.shape[1]
+    width = embed(embedder, [TEXT], dimensions=dimensions).vectors.shape[1]
     return width == dimensions, f"{width} wide"
 
 
 def _unit_norm(embedder: Embedder, dimensions: int) -> Outcome:
-    (vector,) = embedder.embed([TEXT], dimensions=dimensions).vectors
+    (vector,) = embed(embedder, [TEXT], dimensions=dimensions).vectors
     norm = float(vector @ vector) ** 0.5
     return abs(norm - 1) <= _NORM_TOLERANCE, f"norm {norm:.6f}"
 
@@ -147,27 +157,27 @@ def _matryoshka(embedder: Embedder, dimensions: int) -> Outcome:
 
 
 def _paraphrase(embedder: Embedder) -> Outcome:
-    text, paraphrase, unrelated = unit(embedder.embed([TEXT, PARAPHRASE, UNRELATED]).vectors)
+    text, paraphrase, unrelated = unit(embed(embedder, [TEXT, PARAPHRASE, UNRELATED]).vectors)
     near, far = float(text @ paraphrase), float(text @ unrelated)
     return near > far, f"cosine {near:.4f} against {far:.4f}"
 
 
 def _embedder_batch(embedder: Embedder) -> Outcome:
-    together = unit(embedder.embed(_COMPANY).vectors)
-    alone = [unit(embedder.embed([text]).vectors)[0] for text in _COMPANY]
+    together = unit(embed(embedder, _COMPANY).vectors)
+    alone = [unit(embed(embedder, [text]).vectors)[0] for text in _COMPANY]
     least = min(float(row @ single) for row, single in zip(together, alone, strict=True))
     return least > _LEAST_COSINE, f"least cosine {least:.6f}"
 
 
 def _orders(reranker: Reranker) -> Outcome:
-    ranking = reranker.rerank(QUERY, [UNRELATED, TEXT])
+    ranking = rerank(reranker, QUERY, [UNRELATED, TEXT])
     best, worst = ranking.scores
     return ranking.positions == [1, 0] and best > worst, f"scores {best:.4f} and {worst:.4f}"
 
 
 def _reranker_batch(reranker: Reranker) -> Outcome:
-    ranking = reranker.rerank(QUERY, _COMPANY, raw_scores=True)
+    ranking = rerank(reranker, QUERY, _COMPANY, raw_scores=True)
     together = dict(zip(ranking.positions, ranking.scores, strict=True))
-    alone = [reranker.rerank(QUERY, [text], raw_scores=True).scores[0] for text in _COMPANY]
+    alone = [rerank(reranker, QUERY, [text], raw_scores=True).scores[0] for text in _COMPANY]
     widest = max(abs(together[position] - score) for position, score in enumerate(alone))
     return widest <= _LOGIT_TOLERANCE, f"widest difference of logits {widest:.6f}"

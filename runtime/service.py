@@ -3,15 +3,22 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from runtime.bundle import Bundle, Model, Task
+from runtime.bundle import Bundle, Model, Side, Task
 from runtime.errors import InvalidError, LoadingError, UnknownModelError
 
 if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtime
-    from runtime.inference import Embedder, Embeddings, Ranking, Reranker
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runtime.embedder import Embedder, Embeddings
+    from runtime.golden import Answers
+    from runtime.reranker import Ranking, Reranker
+    from runtime.tokenizer import Entry, Text
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +31,9 @@ _NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
 class Service:
     """The models of a bundle; nothing is answered before `load` has returned."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, max_batch_tokens: int) -> None:
+    def __init__(self, bundle: Bundle, *, golden: Path, threads: int, max_batch_tokens: int) -> None:
         self._bundle = bundle
+        self._golden = golden
         self._threads = threads
         self._max_batch_tokens = max_batch_tokens
         self._embedders: dict[str, Embedder] = {}
@@ -40,38 +48,75 @@ class Service:
         return self._ready
 
     async def load(self) -> None:
-        """Load every model, off the event loop.
+        """Load every model, off the event loop, and hold it to its golden answers where some were baked.
 
-        Raises ModelError.
+        Raises BundleError and ModelError.
         """
         started = time.monotonic()
+        golden = await self._in_worker(self._read_golden)
         for model in self._bundle.models:
-            await self._in_worker(self._load_one, model)
+            await self._in_worker(self._load_one, model, golden.get(model.name))
             logger.info("loaded %s (%s) from %s", model.name, model.task, model.source)
         self._ready = True
         logger.info("ready after %.3f s, %d threads", time.monotonic() - started, self._threads)
 
     async def embed(
-        self, texts: Sequence[str], *, model: str | None, prompt_name: str | None, dimensions: int | None
-    ) -> tuple[str, "Embeddings"]:
-        """Embed texts with the model that is meant, and name it."""
+        self,
+        texts: Sequence["Text"],
+        *,
+        model: str | None,
+        prompt_name: str | None = None,
+        dimensions: int | None = None,
+        normalize: bool | None = None,
+        truncate: bool = True,
+        keep: Side = "left",
+    ) -> tuple[Model, "Embeddings"]:
+        """Embed texts with the model that is meant, and say which that is; too long ones `keep` that side.
+
+        Raises RequestError, for a text that is too long too unless it may be cut by `truncate`.
+        """
+        from runtime.embedder import Embeddings  # noqa: PLC0415 - as above
+
         embedder = self._embedders[self._choose("embedding", model).name]
-        embeddings = await self._in_worker(embedder.embed, texts, prompt_name=prompt_name, dimensions=dimensions)
-        return embedder.model.name, embeddings
+        embedder.width(dimensions)
+        entries = embedder.entries(texts, prompt_name=prompt_name, keep=keep)
+        _check_length(entries, embedder.model, truncate=truncate)
+        rows = await self._run(embedder, entries)
+        return embedder.model, Embeddings(
+            vectors=embedder.finish(rows, dimensions=dimensions, normalize=normalize),
+            tokens=sum(len(entry.ids) for entry in entries),
+            truncated=sum(entry.cut > 0 for entry in entries),
+        )
 
     async def rerank(
-        self, query: str, documents: Sequence[str], *, model: str | None, top_n: int | None, raw_scores: bool
-    ) -> tuple[str, "Ranking"]:
-        """Rank documents with the model that is meant, and name it."""
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None,
+        top_n: int | None = None,
+        raw_scores: bool = False,
+        truncate: bool = True,
+    ) -> tuple[Model, "Ranking"]:
+        """Rank documents with the model that is meant, and say which that is; raises as `embed` does."""
         reranker = self._rerankers[self._choose("reranker", model).name]
-        ranking = await self._in_worker(reranker.rerank, query, documents, top_n=top_n, raw_scores=raw_scores)
-        return reranker.model.name, ranking
+        entries = reranker.entries(query, documents)
+        _check_length(entries, reranker.model, truncate=truncate)
+        rows = await self._run(reranker, entries)
+        return reranker.model, reranker.finish(rows, entries, top_n=top_n, raw_scores=raw_scores)
 
-    def _load_one(self, model: Model) -> None:
-        from runtime import inference  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+    def _read_golden(self) -> Mapping[str, "Answers"]:
+        from runtime import golden  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
 
-        loaded = inference.load(model, threads=self._threads, max_batch_tokens=self._max_batch_tokens)
-        if isinstance(loaded, inference.Embedder):
+        return golden.read(self._golden)
+
+    def _load_one(self, model: Model, answers: "Answers | None") -> None:
+        from runtime import embedder, golden, inference  # noqa: PLC0415 - as above
+
+        loaded = inference.load(model, threads=self._threads)
+        if answers is not None:
+            logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers))
+        if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
         else:
             self._rerankers[model.name] = loaded
@@ -81,8 +126,22 @@ class Service:
             raise LoadingError("the models are not loaded yet")
         return choose(self._bundle, task=task, name=name)
 
+    async def _run(self, model: "Embedder | Reranker", entries: Sequence["Entry"]) -> "NDArray[np.float32]":
+        from runtime import inference  # noqa: PLC0415 - as above
+
+        return await self._in_worker(inference.run, model, entries, max_batch_tokens=self._max_batch_tokens)
+
     async def _in_worker(self, call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+
+def _check_length(entries: Sequence["Entry"], model: Model, *, truncate: bool) -> None:
+    for position, entry in enumerate(entries):
+        if entry.cut and not truncate:
+            tokens = len(entry.ids) + entry.cut
+            raise InvalidError(
+                f"text `{position}` has `{tokens}` tokens, and `{model.name}` reads `{model.max_length}`"
+            )
 
 
 def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:

@@ -14,7 +14,8 @@ from builder import bundle
 from builder.folder import open_folder
 from builder.recipe import decide
 from runtime.bundle import Bundle
-from runtime.inference import Embedder
+from runtime.embedder import Embedder
+from runtime.inference import embed
 from tests.builder import data
 from tests.runtime import reference, tiny
 from tests.support.memory_repository import manifest_model
@@ -43,7 +44,7 @@ def served(folder: Path, cache: Path) -> Embedder:
     document = json.loads(bundle.document([data.local(folder, recipe=recipe)]))
     document["models"][0]["path"] = str(folder)
     (model,) = msgspec.convert(document, Bundle).models
-    return Embedder(model, threads=1, max_batch_tokens=64)
+    return Embedder(model, threads=1)
 
 
 def ids_of(text: str) -> list[int]:
@@ -77,7 +78,7 @@ def test_an_encoder_with_modules_outside_of_its_graph(
     )
     save_file({"linear.weight": WEIGHT}, folder / "2_Dense/model.safetensors")
 
-    vectors = served(folder, tmp_path / "cache").embed(TEXTS).vectors
+    vectors = embed(served(folder, tmp_path / "cache"), TEXTS).vectors
 
     pooled = [reference.pooled(tiny.states(ids_of(text)), ["cls", "mean"], skipped=skipped) for text in TEXTS]
     expected = [reference.unit(np.tanh(WEIGHT.astype(np.float64) @ vector)) for vector in pooled]
@@ -100,5 +101,5 @@ def test_a_decoder_that_pads_left(tmp_path: Path) -> None:
     embedder = served(folder, tmp_path / "cache")
 
     expected = [reference.unit(tiny.decoder_states(ids_of(text))[-1]) for text in TEXTS]
-    np.testing.assert_allclose(embedder.embed(TEXTS).vectors, expected, atol=TOLERANCE)
+    np.testing.assert_allclose(embed(embedder, TEXTS).vectors, expected, atol=TOLERANCE)
     assert embedder.model.padding_side == "left"

@@ -90,9 +90,8 @@ def _description(settings: Settings, images: tuple[str, ...]) -> Description:
         platform="linux/amd64",
         base=BASE,
         wanted=supplies.wanted_packages(),
-        images=images,
+        images=dict.fromkeys(images, ("latest",)),
         variables={},
-        checkout=None,
         files={},
         is_complete=True,
     )

@@ -13,14 +13,12 @@ import pytest
 from builder import cli, offline, supplies
 from builder.console import Console
 from builder.errors import FailedError, ProblemsError
-from builder.git import Git
 from builder.plan import ImagePlan, Plan
 from builder.settings import Settings
 from builder.supplies import File, Supplies
 from tests.builder import supplied
 from tests.builder.supplied import BASE, FakeHost
 
-CHECKOUT = Git(sha="c" * 40, short_sha="c" * 7, branch="main", tag="", dirty=False)
 TWO_MODELS = {
     "models": {name: {"task": "reranker", "path": "reranker"} for name in ("reranker", "second")},
     "images": {"server": {"models": ["reranker", "second"]}},
@@ -218,35 +216,36 @@ def test_a_local_model_need_not_be_on_this_machine(folder: Folder) -> None:
 
 
 def test_the_folder_s_own_manifest_has_the_variables_that_it_was_gathered_with(tmp_path: Path) -> None:
-    images = {"server": {"models": ["reranker"], "tags": ["${RELEASE:-none}"]}}
-    folder = made(tmp_path, {"variables": {"RELEASE": "r1"}}, images=images)
-    here = {**folder.project.environment, "RELEASE": "r2"}
-    assert only(folder.plan(environment=here)).references == ("server:r1",)
-    assert only(folder.plan(environment=here, models=folder.project.models)).references == ("server:r2",)
+    images = {"server": {"models": ["reranker"], "repository": "${ORG:-none}/server"}}
+    folder = made(tmp_path, {"variables": {"ORG": "then"}}, images=images)
+    here = {**folder.project.environment, "ORG": "now"}
+    assert only(folder.plan(environment=here)).references == ("then/server:latest",)
+    assert only(folder.plan(environment=here, models=folder.project.models)).references == ("now/server:latest",)
 
 
-def test_the_folder_s_own_manifest_is_tagged_with_the_checkout_that_it_came_from(tmp_path: Path) -> None:
-    images = {"server": {"models": ["reranker"], "tags": ["{{ git.short_sha }}"]}}
-    folder = made(tmp_path, {"checkout": CHECKOUT}, images=images)
-    assert only(folder.plan()).references == ("server:ccccccc",)
+def test_the_folder_s_own_manifest_has_the_tags_that_it_had_when_it_was_gathered(tmp_path: Path) -> None:
+    images = {"server": {"models": ["reranker"], "tags": ["{{ git.short_sha }}", "{{ date }}"]}}
+    folder = made(tmp_path, {"images": {"server": ("ccccccc", "2026-11-23")}}, images=images)
+    assert only(folder.plan()).references == ("server:ccccccc", "server:2026-11-23")
     assert folder.plan().is_repeatable
 
 
 def test_a_manifest_of_the_project_is_tagged_with_its_own_checkout(tmp_path: Path) -> None:
     images = {"server": {"models": ["reranker"], "tags": ["{{ git.branch }}"]}}
-    folder = made(tmp_path, {"checkout": CHECKOUT}, images=images)
+    folder = made(tmp_path, {"images": {"server": ("main",)}}, images=images)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init", "--quiet", "-b", "topic"], ["commit", "--quiet", "--allow-empty", "--message", "models"]):
         subprocess.run([*git, *command], check=True)
-    assert only(folder.plan(models=folder.project.models)).references == ("server:topic",)
-    assert not folder.plan(models=folder.project.models).is_repeatable
+    planned = folder.plan(models=folder.project.models)
+    assert (only(planned).references, planned.is_repeatable) == (("server:topic",), False)
 
 
-def test_only_the_images_that_were_gathered_are_built_unless_others_are_asked_for(tmp_path: Path) -> None:
+def test_only_the_images_that_were_gathered_are_built_from_the_folder_s_own_manifest(tmp_path: Path) -> None:
     images = {name: {"models": ["reranker"]} for name in ("one", "two")}
-    folder = made(tmp_path, {"images": ("two",)}, images=images)
+    folder = made(tmp_path, {"images": {"two": ("latest",)}}, images=images)
+    assert folder.refusal(images=("one",)) == ["it was not gathered for the image `one`", folder.hint()]
     assert [image.name for image in folder.plan().images] == ["two"]
-    assert [image.name for image in folder.plan(images=("one",)).images] == ["one"]
+    assert [image.name for image in folder.plan(models=folder.project.models).images] == ["one", "two"]
 
 
 @pytest.mark.parametrize("command", ["lock", "render", "serve"])

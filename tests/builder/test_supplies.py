@@ -9,12 +9,10 @@ import pytest
 from builder import supplies
 from builder.console import Console
 from builder.errors import InputError
-from builder.git import Git
 from builder.supplies import File, Supplies
 from tests.builder import supplied
 
 STAGES = Path(__file__).parent.parent.parent / "templates/stages"
-CHECKOUT = Git(sha="c" * 40, short_sha="c" * 7, branch="main", tag="", dirty=False)
 
 
 def gathered(folder: Path, **changes: Any) -> Supplies:
@@ -29,7 +27,7 @@ def installed_by(script: str) -> set[str]:
 
 
 def test_a_description_is_read_as_it_was_written(tmp_path: Path) -> None:
-    held = gathered(tmp_path, checkout=CHECKOUT, variables={"ORG": "example"})
+    held = gathered(tmp_path, images={"server": ("1", "latest")}, variables={"ORG": "example"})
     assert supplies.read(held.directory) == held
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import inference
 from runtime.bundle import Bundle, read_bundle
+from runtime.embedder import Embedder
+from runtime.reranker import Reranker
 from tests.runtime import tiny
 from tests.runtime.server import Server, running_server
 
@@ -38,13 +39,13 @@ def bundle(folders: Folders) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def embedder(bundle: Bundle) -> inference.Embedder:
-    return inference.Embedder(bundle.models[0], threads=1, max_batch_tokens=64)
+def embedder(bundle: Bundle) -> Embedder:
+    return Embedder(bundle.models[0], threads=1)
 
 
 @pytest.fixture(scope="session")
-def reranker(bundle: Bundle) -> inference.Reranker:
-    return inference.Reranker(bundle.models[1], threads=1, max_batch_tokens=64)
+def reranker(bundle: Bundle) -> Reranker:
+    return Reranker(bundle.models[1], threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
@@ -24,7 +25,7 @@ def request_for(path: str, message: Message | None = None) -> Request:
 
 
 def api_that_is_loading(bundle: Bundle) -> Api:
-    service = Service(bundle, threads=1, max_batch_tokens=64)
+    service = Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64)
     return Api(service, payload_limit=1000, max_client_batch_size=8)
 
 

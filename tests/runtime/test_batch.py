@@ -9,7 +9,7 @@ LENGTHS = [3, 9, 1, 4, 4, 20, 2, 7, 1, 1]
 
 
 def entry(*ids: int) -> Entry:
-    return Entry(ids=ids, type_ids=tuple(1 for _ in ids), truncated=False)
+    return Entry(ids=ids, type_ids=tuple(1 for _ in ids))
 
 
 def test_neighbours_in_length_share_a_batch() -> None:
@@ -56,7 +56,7 @@ def test_padding_goes_to_the_left_where_the_tokenizer_says_so() -> None:
 
 
 def test_tokens_that_are_not_pooled_are_counted_by_entry() -> None:
-    entries = [entry(5), Entry(ids=(6, 7), type_ids=(0, 0), truncated=False, skipped=1)]
+    entries = [entry(5), Entry(ids=(6, 7), type_ids=(0, 0), skipped=1)]
     assert pad(entries, pad_token_id=9, side="right").skipped.tolist() == [0, 1]
 
 

@@ -4,7 +4,7 @@ from runtime.feeds import feeds
 from runtime.tokenizer import Entry
 
 BATCH = pad(
-    [Entry(ids=(5, 6, 7), type_ids=(0, 0, 1), truncated=False), Entry(ids=(8,), type_ids=(1,), truncated=False)],
+    [Entry(ids=(5, 6, 7), type_ids=(0, 0, 1)), Entry(ids=(8,), type_ids=(1,))],
     pad_token_id=9,
     side="left",
 )

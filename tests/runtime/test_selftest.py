@@ -11,7 +11,7 @@ from tests.runtime.conftest import Folders
 
 def report_of(tmp_path: Path, entry: dict[str, Any]) -> ModelReport:
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
-    return check_model(model, threads=1, max_batch_tokens=4096)
+    return check_model(model, threads=1)
 
 
 def outcomes(report: ModelReport) -> list[tuple[str, bool]]:
@@ -23,7 +23,7 @@ def failed(report: ModelReport) -> list[str]:
 
 
 def test_an_embedder_passes_every_check(bundle: Bundle) -> None:
-    report = check_model(bundle.models[0], threads=1, max_batch_tokens=4096)
+    report = check_model(bundle.models[0], threads=1)
     assert (report.name, report.passed, outcomes(report)) == (
         "tiny",
         True,
@@ -38,7 +38,7 @@ def test_an_embedder_passes_every_check(bundle: Bundle) -> None:
 
 
 def test_a_reranker_passes_every_check(bundle: Bundle) -> None:
-    report = check_model(bundle.models[1], threads=1, max_batch_tokens=4096)
+    report = check_model(bundle.models[1], threads=1)
     assert (report.passed, outcomes(report)) == (
         True,
         [("relevant_beats_unrelated", True), ("batch_equals_singles", True)],
@@ -89,7 +89,7 @@ def test_a_model_that_does_not_load_is_a_failed_check(folders: Folders, tmp_path
 
 def test_the_files_are_checked_where_that_is_asked(folders: Folders, tmp_path: Path) -> None:
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder))).models
-    report = check_model(model, threads=1, max_batch_tokens=4096, with_files=True)
+    report = check_model(model, threads=1, with_files=True)
     assert (report.passed, outcomes(report)[0]) == (True, ("files", True))
 
 
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_the_locked_one_fails_with_both_digests(folders: Fold
     entry["files"]["tokenizer.json"]["sha256"] = "0" * 64
     entry["files"]["lost.json"] = {"size_bytes": 1, "sha256": "1" * 64}
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
-    report = check_model(model, threads=1, max_batch_tokens=4096, with_files=True)
+    report = check_model(model, threads=1, with_files=True)
     assert failed(report) == ["files"]
     assert report.checks[0].detail == (
         "`lost.json` can't be read: No such file or directory; "

@@ -5,7 +5,8 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers, processors
 
-from runtime.errors import ModelError
+from runtime.bundle import Side
+from runtime.errors import InvalidError, ModelError
 from runtime.tokenizer import Entry, Tokenizer, longest_first
 from tests.runtime import tiny
 
@@ -24,19 +25,19 @@ def words(count: int) -> str:
 def test_a_text_stands_between_its_special_tokens(file: Path) -> None:
     (entry,) = Tokenizer(file, max_length=16, sequences=1).encode(["The cat."])
     the, cat, stop = tiny.ids_of("The cat.")
-    assert entry == Entry(ids=(tiny.CLS, the, cat, stop, tiny.SEP), type_ids=(0,) * 5, truncated=False)
+    assert entry == Entry(ids=(tiny.CLS, the, cat, stop, tiny.SEP), type_ids=(0,) * 5)
 
 
 def test_a_pair_has_real_segment_ids(file: Path) -> None:
     (entry,) = Tokenizer(file, max_length=16, sequences=2).encode_pairs("the cat", ["rates"])
     ids = (tiny.CLS, *tiny.ids_of("the cat"), tiny.SEP, *tiny.ids_of("rates"), tiny.SEP)
-    assert entry == Entry(ids=ids, type_ids=(0, 0, 0, 0, 1, 1), truncated=False)
+    assert entry == Entry(ids=ids, type_ids=(0, 0, 0, 0, 1, 1))
 
 
-@pytest.mark.parametrize(("count", "truncated"), [(5, False), (6, False), (7, True)])
-def test_truncation_counts_special_tokens_and_is_reported(file: Path, count: int, *, truncated: bool) -> None:
+@pytest.mark.parametrize(("count", "cut"), [(5, 0), (6, 0), (7, 1)])
+def test_truncation_counts_special_tokens_and_is_reported(file: Path, count: int, cut: int) -> None:
     (entry,) = Tokenizer(file, max_length=8, sequences=1).encode([words(count)])
-    assert (len(entry.ids), entry.ids[-1], entry.truncated) == (min(count, 6) + 2, tiny.SEP, truncated)
+    assert (len(entry.ids), entry.ids[-1], entry.cut) == (min(count, 6) + 2, tiny.SEP, cut)
 
 
 def test_tokens_that_are_not_pooled_are_passed_on(file: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_beginning_is_counted_with_the_special_tokens_before_it(file: Path) ->
 
 def test_an_empty_text_is_only_special_tokens(file: Path) -> None:
     (entry,) = Tokenizer(file, max_length=8, sequences=1).encode([""])
-    assert entry == Entry(ids=(tiny.CLS, tiny.SEP), type_ids=(0, 0), truncated=False)
+    assert entry == Entry(ids=(tiny.CLS, tiny.SEP), type_ids=(0, 0))
 
 
 @pytest.mark.parametrize("max_length", [5, 6, 7, 12, 13, 64])
@@ -63,7 +64,8 @@ def test_pairs_are_cut_as_the_library_cuts_them(file: Path, max_length: int) -> 
     expected = [library.encode(words(query), words(document)) for query, document in lengths]
     entries = [ours.encode_pairs(words(query), [words(document)])[0] for query, document in lengths]
     assert entries == [
-        Entry(ids=tuple(pair.ids), type_ids=tuple(pair.type_ids), truncated=bool(pair.overflowing)) for pair in expected
+        Entry(ids=tuple(pair.ids), type_ids=tuple(pair.type_ids), cut=max(0, sum(length) + 3 - max_length))
+        for pair, length in zip(expected, lengths, strict=True)
     ]
 
 
@@ -77,7 +79,7 @@ def test_the_longer_text_is_cut_first(lengths: tuple[int, int], limit: int, kept
 
 def test_two_long_texts_cost_no_more_than_they_are_long(file: Path) -> None:
     (entry,) = Tokenizer(file, max_length=32, sequences=2).encode_pairs("cat " * 20_000, ["cat " * 20_000])
-    assert (len(entry.ids), entry.truncated) == (32, True)
+    assert (len(entry.ids), entry.cut) == (32, 40_000 + 3 - 32)
 
 
 def test_a_template_of_several_special_tokens_in_a_row_is_kept(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_tokenizer_without_special_tokens_works(tmp_path: Path) -> None:
     library.pre_tokenizer = pre_tokenizers.Whitespace()
     library.save(str(tmp_path / "tokenizer.json"))
     (entry,) = Tokenizer(tmp_path / "tokenizer.json", max_length=2, sequences=1).encode(["b a b"])
-    assert entry == Entry(ids=(1, 0), type_ids=(0, 0), truncated=True)
+    assert entry == Entry(ids=(1, 0), type_ids=(0, 0), cut=1)
 
 
 def test_a_template_without_a_place_for_the_text_is_refused(tmp_path: Path) -> None:
@@ -120,3 +122,44 @@ def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
     file.write_text("{}")
     with pytest.raises(ModelError, match=f"^`{file}`: "):
         Tokenizer(file, max_length=8, sequences=1)
+
+
+def test_ids_are_taken_as_they_are(file: Path) -> None:
+    entries = Tokenizer(file, max_length=8, sequences=1).encode([[tiny.CLS, 9, tiny.SEP], "the", [9]])
+    assert [entry.ids for entry in entries] == [
+        (tiny.CLS, 9, tiny.SEP),
+        (tiny.CLS, *tiny.ids_of("the"), tiny.SEP),
+        (9,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ids", "keep", "kept"),
+    [
+        ([tiny.CLS, 5, 6, 7, 8, tiny.SEP], "left", (tiny.CLS, 5, 6, tiny.SEP)),
+        ([tiny.CLS, 5, 6, 7, 8, tiny.SEP], "right", (tiny.CLS, 7, 8, tiny.SEP)),
+        ([5, 6, 7, 8, 9, 10], "left", (5, 6, 7, 8)),
+        ([5, 6, 7, 8, 9, 10], "right", (7, 8, 9, 10)),
+    ],
+)
+def test_too_many_ids_are_cut_between_their_special_tokens(
+    file: Path, ids: list[int], keep: Side, kept: tuple[int, ...]
+) -> None:
+    (entry,) = Tokenizer(file, max_length=4, sequences=1).encode([ids], keep=keep)
+    assert (entry.ids, entry.cut) == (kept, 2)
+
+
+def test_a_text_can_be_cut_at_its_beginning(file: Path) -> None:
+    (entry,) = Tokenizer(file, max_length=4, sequences=1).encode(["the cat rates"], keep="right")
+    assert entry.ids == (tiny.CLS, *tiny.ids_of("cat rates"), tiny.SEP)
+
+
+@pytest.mark.parametrize("token_id", [-1, len(tiny.VOCABULARY), 100_257])
+def test_an_id_that_is_none_of_the_vocabulary_is_refused(file: Path, token_id: int) -> None:
+    with pytest.raises(InvalidError) as caught:
+        Tokenizer(file, max_length=8, sequences=1).encode([[5, token_id]])
+    assert (caught.value.message, caught.value.param) == (
+        f"token id `{token_id}` is none of this model's `{len(tiny.VOCABULARY)}`; "
+        "send text, or ids of this model's own tokenizer",
+        "input",
+    )
