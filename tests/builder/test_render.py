@@ -62,7 +62,7 @@ def test_without_a_network_no_step_has_one_or_a_secret_and_no_stage_begins_from_
     runs = [step for step in steps if step.startswith("RUN ")]
     assert [step for step in runs if "--network=none" not in step or "type=secret" in step] == []
     bases = {step.split()[1] for step in steps if step.startswith("FROM ")}
-    assert bases == {"localhost/build-image/base:0123456789ab", "python-deps"}
+    assert bases == {"localhost/build-image/base:0123456789ab", "python-deps", "assembled"}
 
 
 def test_a_model_s_stage_is_the_same_with_a_network_and_without() -> None:
