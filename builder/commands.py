@@ -4,7 +4,7 @@
 neither.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,8 +112,8 @@ def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) 
         return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
 
 
-def gather(settings: Settings, directory: Path, *, console: Console) -> Iterator[str]:
-    """Lock the models and gather in a folder all that the images are built from; yield a line for each part of it."""
+def gather(settings: Settings, directory: Path, *, console: Console) -> tuple[str, ...]:
+    """Lock the models and gather in a folder all that the images are built from; return a line for each part of it."""
     from builder import gather as gathering  # noqa: PLC0415 - as above
     from builder import pipeline  # noqa: PLC0415
     from builder.engine import Engine  # noqa: PLC0415
@@ -137,7 +137,7 @@ def gather(settings: Settings, directory: Path, *, console: Console) -> Iterator
         )
         held = gathering.run(task)
     console.say(f"complete: `build-image --from {directory}` builds from it without a network")
-    yield from gathering.parts(task, held)
+    return tuple(gathering.parts(task, held))
 
 
 def _secrets(settings: Settings) -> dict[str, bytes]:

@@ -4,15 +4,15 @@ Packages are gathered by a stage on the images' own base, since only that knows 
 already, and right, stays. The description says that the folder is not complete until all of it is there.
 """
 
-import hashlib
+import io
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
-from builder import buildkit, cache, context, disk, document, lockfile, pipeline, progress, render, supplies, whole
+from builder import buildkit, cache, context, disk, document, lockfile, pipeline, progress, render, supplies
 from builder.api import ImageDetails
 from builder.buildkit import BuildRequest
 from builder.console import Console, size
@@ -32,7 +32,6 @@ STAGE_BYTES = 450_000_000
 _ROOT = "supplies"  # the folder of the image that has them
 _ID_DIGITS = slice(len("sha256:"), len("sha256:") + 12)
 _READ_BYTES = 1 << 20
-_DISK_HINT = "free space there, or choose another --output"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +64,14 @@ def run(task: Task) -> Supplies:
         wanted = _description(task, image, reference=reference)
         held = Supplies(directory=task.directory, description=replace(wanted, files=_kept(previous, wanted, task)))
         _check_disks(task, held, image)
-        _note(held)
+        supplies.write(held)
         _bring_models(task, held)
         if task.has_server and not held.description.packages:
-            held = _note(held.with_files(_packages(task)))
+            held = supplies.write(held.with_files(_packages(task)))
         if BASE not in held.description.files:
-            held = _note(held.with_files({BASE: _saved(task, reference, size_bytes=image.size_bytes)}))
-    _remove_strays(held)
-    return _note(held.with_files(_copies(task), is_complete=True))
+            held = supplies.write(held.with_files({BASE: _saved(task, reference, size_bytes=image.size_bytes)}))
+    supplies.remove_strays(held)
+    return supplies.write(held.with_files(_copies(task), is_complete=True))
 
 
 def parts(task: Task, held: Supplies) -> Iterator[str]:
@@ -181,7 +180,7 @@ def _check_disks(task: Task, held: Supplies, image: ImageDetails) -> None:
         "the base image": 0 if BASE in held.description.files else image.size_bytes,
     }
     place = f"the disk of `{task.directory}`"
-    disk.require(Need(parts=parts), disk.free(task.directory), place=place, hint=_DISK_HINT)
+    disk.require(Need(parts=parts), disk.free(task.directory), place=place, hint=supplies.DISK_HINT)
     root = task.engine.local_root() if lacks_packages else None
     if root is not None:
         need = Need(parts={"the packages' stage": STAGE_BYTES})
@@ -219,7 +218,7 @@ def _unpacked(stream: BinaryIO, directory: Path, *, advance: Callable[[int], Non
                 root, _, name = member.name.partition("/")
                 path = PurePosixPath(name)
                 if content is not None and root == _ROOT and str(path.parent) in PACKAGE_FOLDERS:
-                    yield name, _written(content, directory / name, advance=advance)
+                    yield name, supplies.put(content, directory / name, advance=advance)
     except tarfile.ReadError as error:
         raise FailedError(f"the packages can't be read: {error}") from error
 
@@ -230,59 +229,11 @@ def _saved(task: Task, reference: str, *, size_bytes: int) -> File:
         progress.step(task.console, SUBJECT, name, total_bytes=size_bytes) as advance,
         task.engine.saved_image(reference) as stream,
     ):
-        return _written(stream, task.directory / BASE, advance=advance)
-
-
-def _written(source: IO[bytes], path: Path, *, advance: Callable[[int], None]) -> File:
-    """Write a file that appears whole, and return its digest; raises FailedError."""
-    partial = path.with_name(f".{path.name}.partial")
-    digest, size_bytes = hashlib.sha256(), 0
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as target:
-                while block := source.read(_READ_BYTES):
-                    target.write(block)
-                    digest.update(block)
-                    size_bytes += len(block)
-                    advance(len(block))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    return File(size_bytes=size_bytes, sha256=digest.hexdigest())
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Raise FailedError for OSError: within a request to the engine that would be taken for the engine's."""
-    try:
-        yield
-    except OSError as error:
-        raise FailedError(f"`{path}` can't be written: {error.strerror}", hint=_DISK_HINT) from error
-
-
-def _remove_strays(held: Supplies) -> None:
-    """Remove the packages of an earlier run that are not among those of this one."""
-    for name in PACKAGE_FOLDERS:
-        for path in held.path(name).glob("*"):
-            if f"{name}/{path.name}" not in held.description.packages:
-                with _writing(path):
-                    path.unlink()
+        return supplies.put(stream, task.directory / BASE, advance=advance)
 
 
 def _copies(task: Task) -> dict[str, File]:
     """Copy the manifest, and write the lock of its models."""
     chosen = task.draft.lock.chosen(task.draft.models)
     texts = {SUPPLIES_MANIFEST: task.settings.models.read_bytes(), LOCK: lockfile.text(chosen).encode()}
-    for name, text in texts.items():
-        with _writing(task.directory / name):
-            whole.write(task.directory / name, text)
-    return {name: File(size_bytes=len(text), sha256=hashlib.sha256(text).hexdigest()) for name, text in texts.items()}
-
-
-def _note(held: Supplies) -> Supplies:
-    """Write down what the folder holds by now."""
-    with _writing(held.path(SUPPLIES_DESCRIPTION)):
-        held.directory.mkdir(parents=True, exist_ok=True)
-        supplies.write(held)
-    return held
+    return {name: supplies.put(io.BytesIO(text), task.directory / name) for name, text in texts.items()}

@@ -11,15 +11,16 @@ The description says that the folder is not complete as long as anything else is
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, TypeAlias
 
-from builder import context, whole
+from builder import context
 from builder.cache import Cache
-from builder.errors import InputError
+from builder.errors import FailedError, InputError
 from builder.lock import LockedModel
 from builder.settings import SUPPLIES_DESCRIPTION, SUPPLIES_MANIFEST
 
@@ -28,7 +29,15 @@ LOCK = "models.lock"
 BASE = "base.tar"
 PACKAGE_FOLDERS = ("packages", "wheels")
 
+DISK_HINT = "free space there, or choose another --output"
+
+Advance: TypeAlias = Callable[[int], None]  # is told of bytes as they go by
+
 _READ_BYTES = 1 << 20
+
+
+def _nobody(_: int) -> None:
+    """Tell nobody of bytes that go by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +109,7 @@ class Supplies:
         return replace(self, description=replace(self.description, files=every, is_complete=is_complete))
 
 
-class Hashable(Protocol):
+class Expected(Protocol):
     """What a file should be: a `File`, or one of the lock."""
 
     @property
@@ -123,7 +132,7 @@ def read(directory: Path) -> Supplies:
     hint = "gather one where there is a network: `build-image cache --output DIR`"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"`{directory}` is no folder of supplies: it has no `{SUPPLIES_DESCRIPTION}`", hint=hint
         ) from error
@@ -138,11 +147,12 @@ def read(directory: Path) -> Supplies:
         raise InputError(f"`{file}` is not a description: {type(error).__name__}: {error}", hint=hint) from error
 
 
-def write(supplies: Supplies) -> None:
-    """Write the description; raises OSError."""
+def write(supplies: Supplies) -> Supplies:
+    """Write down what the folder is for and holds by now, and return it; raises FailedError."""
     content = {"format": FORMAT, **asdict(supplies.description)}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    whole.write(supplies.path(SUPPLIES_DESCRIPTION), text.encode())
+    put(io.BytesIO(text.encode()), supplies.path(SUPPLIES_DESCRIPTION))
+    return supplies
 
 
 def _description(content: Mapping[str, Any]) -> Description:
@@ -155,7 +165,7 @@ def _description(content: Mapping[str, Any]) -> Description:
     return Description(**{**values, "base": base, "files": files, "images": images})
 
 
-def model_files(models: Iterable[LockedModel], cache: Cache) -> dict[str, Hashable]:
+def model_files(models: Iterable[LockedModel], cache: Cache) -> dict[str, Expected]:
     """Return every file of `models` by its path in the folder, as the lock has it."""
     return {
         str(cache.snapshot(model).relative_to(cache.home) / path): file
@@ -164,13 +174,11 @@ def model_files(models: Iterable[LockedModel], cache: Cache) -> dict[str, Hashab
     }
 
 
-def damage(
-    supplies: Supplies, files: Mapping[str, Hashable], *, advance: Callable[[int], None] = lambda _: None
-) -> Iterator[str]:
+def damage(supplies: Supplies, files: Mapping[str, Expected], *, advance: Advance = _nobody) -> Iterator[str]:
     """Yield a line for each of `files` that is missing or has other bytes; `advance` is told of bytes that are read."""
     for name, file in sorted(files.items()):
         try:
-            found = digest(supplies.path(name), advance=advance)
+            found = _digest(supplies.path(name), advance=advance)
         except (FileNotFoundError, NotADirectoryError):
             yield f"`{name}` is missing, which has sha256 {file.sha256}"
         except OSError as error:
@@ -180,11 +188,47 @@ def damage(
                 yield f"`{name}` has sha256 {found}, and {file.sha256} was gathered"
 
 
-def digest(path: Path, *, advance: Callable[[int], None]) -> str:
-    """Return the sha256 of a file; raises OSError."""
-    found = hashlib.sha256()
+def _digest(path: Path, *, advance: Advance) -> str:
     with path.open("rb") as stream:
-        while block := stream.read(_READ_BYTES):
-            found.update(block)
-            advance(len(block))
-    return found.hexdigest()
+        return _copied(stream, None, advance=advance).sha256
+
+
+def put(source: IO[bytes], path: Path, *, advance: Advance = _nobody) -> File:
+    """Write a file of the folder, which appears whole, and describe it; raises FailedError.
+
+    An OSError must not get out: within a request to the engine it would be taken for one of the engine's.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as target:
+                file = _copied(source, target, advance=advance)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise FailedError(f"`{path}` can't be written: {error.strerror}", hint=DISK_HINT) from error
+    return file
+
+
+def _copied(source: IO[bytes], target: IO[bytes] | None, *, advance: Advance) -> File:
+    """Read `source` to its end, into `target` where there is one, and describe what it held."""
+    digest, size_bytes = hashlib.sha256(), 0
+    while block := source.read(_READ_BYTES):
+        if target is not None:
+            target.write(block)
+        digest.update(block)
+        size_bytes += len(block)
+        advance(len(block))
+    return File(size_bytes=size_bytes, sha256=digest.hexdigest())
+
+
+def remove_strays(supplies: Supplies) -> None:
+    """Remove the packages that the description does not have, such as those of an earlier run; raises FailedError."""
+    for path in (path for name in PACKAGE_FOLDERS for path in supplies.path(name).glob("*")):
+        if f"{path.parent.name}/{path.name}" not in supplies.description.packages:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise FailedError(f"`{path}` can't be removed: {error.strerror}") from error

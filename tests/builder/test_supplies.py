@@ -1,3 +1,5 @@
+import hashlib
+import io
 import json
 import re
 from io import StringIO
@@ -8,7 +10,7 @@ import pytest
 
 from builder import supplies
 from builder.console import Console
-from builder.errors import InputError
+from builder.errors import FailedError, InputError
 from builder.supplies import File, Supplies
 from tests.builder import supplied
 
@@ -98,6 +100,36 @@ def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path) -> None:
     assert list(supplies.damage(held, {"base.tar": File(size_bytes=1, sha256="a" * 64)})) == [
         "`base.tar` can't be read: Is a directory"
     ]
+
+
+def test_a_file_is_put_with_its_digest_and_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    file = supplies.put(io.BytesIO(b"wheel"), tmp_path / "wheels/a.whl")
+    assert file == File(size_bytes=5, sha256=hashlib.sha256(b"wheel").hexdigest())
+    assert [path.name for path in (tmp_path / "wheels").iterdir()] == ["a.whl"]
+
+
+def test_a_place_that_can_t_be_written_is_no_fault_of_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "wheels").touch()
+    with pytest.raises(FailedError) as caught:
+        supplies.put(io.BytesIO(b"wheel"), tmp_path / "wheels/a.whl")
+    assert (caught.value.message, caught.value.hint) == (
+        f"`{tmp_path}/wheels/a.whl` can't be written: File exists",
+        "free space there, or choose another --output",
+    )
+
+
+def test_packages_that_are_not_described_are_removed(tmp_path: Path) -> None:
+    held = gathered(tmp_path)
+    held.path("wheels/old.whl").touch()
+    supplies.remove_strays(held)
+    assert not held.path("wheels/old.whl").exists()
+    assert list(supplies.damage(held, held.description.files)) == []
+
+
+def test_a_place_without_a_folder_has_no_supplies(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="`.*/file` is no folder of supplies: it has no `build-image.json`"):
+        supplies.read(tmp_path / "file")
 
 
 def test_the_packages_that_are_gathered_are_all_that_the_stages_install() -> None:
