@@ -139,6 +139,10 @@ def lacking(wanted: Wanted, locked: Lock, held: Supplies, *, platform: str) -> I
     base = wanted.manifest.defaults.base
     if description.base.name != base:
         yield f"it has the base image `{description.base.name}`, and the manifest wants `{base}`"
+    pinned = wanted.own_lock.bases.get(base)
+    if description.base.name == base and pinned not in {None, description.base.digest}:
+        digest = description.base.digest or "no digest"
+        yield f"it has the base image at `{digest}`, and the lock of the manifest has it at `{pinned}`"
     if description.platform != platform:
         yield f"it is for `{description.platform}`, and this build is for `{platform}`"
     if wanted.has_server and not description.wanted:

@@ -101,7 +101,8 @@ def test_the_image_has_the_names_and_labels_that_it_has_with_a_network(tmp_path:
     text = json.dumps({**folder.lock(), "bases": {BASE.name: digest}}).encode()
     folder.held.path("models.lock").write_bytes(text)
     locked = File(size_bytes=len(text), sha256=hashlib.sha256(text).hexdigest())
-    folder.describe(files={**folder.held.description.files, "models.lock": locked})
+    files = {**folder.held.description.files, "models.lock": locked}
+    folder.describe(files=files, base=replace(BASE, digest=digest))
     image = only(folder.plan())
     assert image.references == ("server:latest",)
     assert image.labels["org.opencontainers.image.base.name"] == BASE.name
@@ -197,6 +198,15 @@ def test_a_lock_beside_the_manifest_that_has_moved_on_is_refused(folder: Folder)
     folder.project.lock_path.write_text(json.dumps(lock))
     assert folder.refusal(models=folder.project.models) == [
         "the manifest wants another lock: models.reranker: recipe.max_length: `1024` -> `77`",
+        folder.hint(folder.project.models),
+    ]
+
+
+def test_a_base_that_the_manifest_s_lock_has_at_another_digest_is_refused(folder: Folder) -> None:
+    digest = f"sha256:{'d' * 64}"
+    folder.project.lock_path.write_text(json.dumps({**folder.lock(), "bases": {BASE.name: digest}}))
+    assert folder.refusal(models=folder.project.models) == [
+        f"it has the base image at `no digest`, and the lock of the manifest has it at `{digest}`",
         folder.hint(folder.project.models),
     ]
 
