@@ -14,7 +14,8 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
     " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
     " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
-    " container images engine filesync buildkit console disk prune download cache serve smoke pipeline report"
+    " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
+    " pipeline offline gather report"
     " unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
