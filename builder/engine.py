@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,16 @@ from builder.container import Container
 from builder.errors import AbsentError, FailedError, InputError, UnreachableError
 from builder.images import ImageStore, Json
 from builder.messages import JsonStream
-from builder.stream import RECEIVE_BYTES, ByteStream, PlainStream, TlsStream, check_unix_socket, demultiplex, upgrade
+from builder.stream import (
+    RECEIVE_BYTES,
+    ByteStream,
+    ChannelStream,
+    PlainStream,
+    TlsStream,
+    check_unix_socket,
+    demultiplex,
+    upgrade,
+)
 
 __all__ = [
     "Container",
@@ -250,7 +260,8 @@ class Engine(ImageStore):
         connection.connect()
         if isinstance(connection.sock, ssl.SSLSocket):
             return TlsStream(connection.sock, timeout_s=timeout_s)
-        return PlainStream(connection.sock, timeout_s=timeout_s)
+        kind = PlainStream if isinstance(connection.sock, socket.socket) else ChannelStream
+        return kind(connection.sock, timeout_s=timeout_s)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from runtime.dense import apply, load_layer
 from runtime.errors import InvalidError, ModelError
 from runtime.pooling import cut, pool, unit
 from runtime.session import Session
-from runtime.tokenizer import Entry, Text, Tokenizer
+from runtime.tokenizer import Entry, Text, Token, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +37,8 @@ class Embedder:
     def entries(self, texts: Sequence[Text], *, prompt_name: str | None = None, keep: Side = "left") -> list[Entry]:
         """Make an entry of each text, after the named prompt, or the default one; too long ones `keep` that side.
 
-        Token ids are taken as they are, without a prompt. Raises InvalidError for a prompt that the model does not
-        have and for ids that are not in its vocabulary.
+        An empty name is no prompt. Token ids are taken as they are, without a prompt. Raises InvalidError for a prompt
+        that the model does not have and for ids that are not in its vocabulary.
         """
         prompt = self._prompt(prompt_name)
         skipped = 0 if self.model.include_prompt or not prompt else self._tokenizer.count_leading(prompt)
@@ -80,6 +80,17 @@ class Embedder:
             raise InvalidError(f"`{dimensions}` is not among this model's dimensions: {known}", param="dimensions")
         return dimensions
 
+    def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
+        """List the tokens of a text with its prompt, of any length; raises as `entries` does."""
+        return self._tokenizer.tokens(self._prompt(prompt_name) + text, add_special_tokens=add_special_tokens)
+
+    def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Make text of token ids.
+
+        Raises InvalidError for ids that are not in the vocabulary.
+        """
+        return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+
     def _pooled(self, output: NDArray[np.float32], batch: Batch) -> NDArray[np.float32]:
         modes = self.model.pooling
         if modes:
@@ -90,7 +101,7 @@ class Embedder:
 
     def _prompt(self, name: str | None) -> str:
         chosen = self.model.default_prompt if name is None else name
-        if chosen is None:
+        if not chosen:
             return ""
         if chosen not in self.model.prompts:
             known = ", ".join(self.model.prompts) or "it has none"

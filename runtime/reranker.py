@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batch import pad
-from runtime.bundle import Activation, Model
-from runtime.errors import ModelError
+from runtime.bundle import Activation, Model, Side
+from runtime.errors import InvalidError, ModelError
 from runtime.scoring import activate, rank
 from runtime.session import Session
-from runtime.tokenizer import Entry, Tokenizer
+from runtime.tokenizer import Entry, Token, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +20,16 @@ class Ranking:
 
     positions: list[int]
     scores: list[float]
+    tokens: int
+    truncated: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Classes:
+    """The score of each label for each input, in the order of both."""
+
+    labels: list[str]
+    scores: list[list[float]]
     tokens: int
     truncated: int
 
@@ -35,9 +45,27 @@ class Reranker:
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=2)
         self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
 
-    def entries(self, query: str, documents: Sequence[str]) -> list[Entry]:
-        """Make an entry of the query with each document."""
-        return self._tokenizer.encode_pairs(query, documents)
+    def entries(
+        self, query: str, documents: Sequence[str], *, max_document_tokens: int | None = None, keep: Side = "left"
+    ) -> list[Entry]:
+        """Make an entry of the query with each document; too long ones `keep` that side."""
+        return self._tokenizer.encode_pairs(query, documents, max_document_tokens=max_document_tokens, keep=keep)
+
+    def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
+        """List the tokens of a text alone, of any length.
+
+        Raises InvalidError for a prompt: pairs have none.
+        """
+        if prompt_name:
+            raise InvalidError("a reranker has no prompts", param="prompt_name")
+        return self._tokenizer.tokens(text, add_special_tokens=add_special_tokens)
+
+    def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Make text of token ids.
+
+        Raises InvalidError for ids that are not in the vocabulary.
+        """
+        return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
         """Compute one logit a pair, [entries, 1], in one run of the graph.

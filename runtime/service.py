@@ -17,13 +17,15 @@ if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtim
 
     from runtime.embedder import Embedder, Embeddings
     from runtime.golden import Answers
-    from runtime.reranker import Ranking, Reranker
+    from runtime.reranker import Classes, Ranking, Reranker
     from runtime.tokenizer import Entry, Text
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
+
+ONLY_LABEL = "LABEL_0"  # what Hugging Face calls the one label of a model that names none
 
 _NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
 
@@ -41,6 +43,11 @@ class Service:
         self._ready = False
         # a graph uses every thread that there is, so a second one beside it would only make both slow
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """The models that are served, loaded or not."""
+        return self._bundle.models
 
     @property
     def ready(self) -> bool:
@@ -77,7 +84,7 @@ class Service:
         """
         from runtime.embedder import Embeddings  # noqa: PLC0415 - as above
 
-        embedder = self._embedders[self._choose("embedding", model).name]
+        embedder = self._embedders[self.model("embedding", model).name]
         embedder.width(dimensions)
         entries = embedder.entries(texts, prompt_name=prompt_name, keep=keep)
         _check_length(entries, embedder.model, truncate=truncate)
@@ -97,13 +104,60 @@ class Service:
         top_n: int | None = None,
         raw_scores: bool = False,
         truncate: bool = True,
+        keep: Side = "left",
+        max_document_tokens: int | None = None,
     ) -> tuple[Model, "Ranking"]:
         """Rank documents with the model that is meant, and say which that is; raises as `embed` does."""
-        reranker = self._rerankers[self._choose("reranker", model).name]
-        entries = reranker.entries(query, documents)
+        reranker = self._rerankers[self.model("reranker", model).name]
+        entries = reranker.entries(query, documents, max_document_tokens=max_document_tokens, keep=keep)
         _check_length(entries, reranker.model, truncate=truncate)
         rows = await self._run(reranker, entries)
         return reranker.model, reranker.finish(rows, entries, top_n=top_n, raw_scores=raw_scores)
+
+    async def classify(
+        self,
+        inputs: Sequence[str | tuple[str, str]],
+        *,
+        model: str | None,
+        raw_scores: bool = False,
+        truncate: bool = True,
+    ) -> tuple[Model, "Classes"]:
+        """Score each label of the model that is meant, and say which that is; raises as `embed` does.
+
+        A reranker has one label, and reads pairs.
+        """
+        from runtime.reranker import Classes  # noqa: PLC0415 - as above
+
+        reranker = self._rerankers[self.model("reranker", model).name]
+        entries = [entry for pair in _pairs(inputs) for entry in reranker.entries(pair[0], [pair[1]])]
+        _check_length(entries, reranker.model, truncate=truncate)
+        rows = await self._run(reranker, entries)
+        ranking = reranker.finish(rows, entries, raw_scores=raw_scores)
+        scores = dict(zip(ranking.positions, ranking.scores, strict=True))
+        return reranker.model, Classes(
+            labels=[ONLY_LABEL],
+            scores=[[scores[position]] for position in range(len(inputs))],
+            tokens=ranking.tokens,
+            truncated=ranking.truncated,
+        )
+
+    def model(self, task: Task, name: str | None) -> Model:
+        """Find the model that is meant.
+
+        Raises LoadingError before it is loaded, and what `choose` raises.
+        """
+        if not self._ready:
+            raise LoadingError("the models are not loaded yet")
+        return choose(self._bundle, task=task, name=name)
+
+    def loaded(self, name: str | None) -> "Embedder | Reranker":
+        """Find the model that is meant, of any task: without a name, the embedding model, else the reranker.
+
+        Raises as `model` does.
+        """
+        default: Task = "embedding" if self._embedders else "reranker"
+        model = self.model(default if name is None else find(self.models, name).task, name)
+        return self._embedders.get(model.name) or self._rerankers[model.name]
 
     def _read_golden(self) -> Mapping[str, "Answers"]:
         from runtime import golden  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
@@ -121,11 +175,6 @@ class Service:
         else:
             self._rerankers[model.name] = loaded
 
-    def _choose(self, task: Task, name: str | None) -> Model:
-        if not self._ready:
-            raise LoadingError("the models are not loaded yet")
-        return choose(self._bundle, task=task, name=name)
-
     async def _run(self, model: "Embedder | Reranker", entries: Sequence["Entry"]) -> "NDArray[np.float32]":
         from runtime import inference  # noqa: PLC0415 - as above
 
@@ -133,6 +182,13 @@ class Service:
 
     async def _in_worker(self, call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+
+def _pairs(inputs: Sequence[str | tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    pairs = [given for given in inputs if not isinstance(given, str)]
+    if len(pairs) < len(inputs):
+        raise InvalidError("a reranker reads pairs of texts, and one text alone is none", param="inputs")
+    return pairs
 
 
 def _check_length(entries: Sequence["Entry"], model: Model, *, truncate: bool) -> None:
@@ -164,6 +220,17 @@ def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
     if len(meant) > 1:
         raise InvalidError(f"`{name}` is the source of several, name {_one_of(meant)}", param="model")
     return meant[0]
+
+
+def find(models: Sequence[Model], name: str) -> Model:
+    """Find a model of any task by its name or source, the first of several.
+
+    Raises UnknownModelError.
+    """
+    found = [model for model in models if model.name == name] or [model for model in models if model.source == name]
+    if not found:
+        raise UnknownModelError(f"no model here is called `{name}`, name {_one_of(models)}", param="model")
+    return found[0]
 
 
 def _one_of(models: Sequence[Model]) -> str:

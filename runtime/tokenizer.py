@@ -8,7 +8,7 @@ its documents.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,16 @@ class Entry:
     type_ids: tuple[int, ...]
     cut: int = 0
     skipped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """One token of a text, and where it lies there, in bytes of UTF-8; special ones lie nowhere."""
+
+    id: int
+    text: str
+    start: int | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,25 +100,50 @@ class Tokenizer:
         (ids,) = self._bare([text])
         return special_tokens + len(ids)
 
-    def encode_pairs(self, query: str, documents: Sequence[str]) -> list[Entry]:
-        """Make an entry of the query with each document; the longer of the two is cut first."""
+    def encode_pairs(
+        self, query: str, documents: Sequence[str], *, max_document_tokens: int | None = None, keep: Side = "left"
+    ) -> list[Entry]:
+        """Make an entry of the query with each document; the longer of the two is cut first, and `keep` its side."""
         query_ids, *documents_ids = self._bare([query, *documents])
         entries = []
         for document_ids in documents_ids:
-            kept = longest_first(len(query_ids), len(document_ids), limit=self._limit)
-            cut = len(query_ids) + len(document_ids) - sum(kept)
-            entries.append(self._lay(query_ids[: kept[0]], document_ids[: kept[1]], cut=cut))
+            length = len(document_ids) if max_document_tokens is None else min(len(document_ids), max_document_tokens)
+            kept = longest_first(len(query_ids), length, limit=self._limit)
+            entries.append(
+                self._lay(
+                    _kept(query_ids, kept[0], keep=keep),
+                    _kept(document_ids, kept[1], keep=keep),
+                    cut=len(query_ids) + len(document_ids) - sum(kept),
+                )
+            )
         return entries
+
+    def tokens(self, text: str, *, add_special_tokens: bool = True) -> list[Token]:
+        """List the tokens of one text, of any length."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        places = _byte_places(text)
+        columns = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
+        return [
+            Token(id=token_id, text=token)
+            if special
+            else Token(id=token_id, text=text[start:stop], start=places[start], stop=places[stop])
+            for token_id, token, special, (start, stop) in columns
+        ]
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Make text of token ids.
+
+        Raises InvalidError for ids that the vocabulary does not have.
+        """
+        self._check_ids(ids)
+        return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
 
     def _text_entry(self, ids: list[int], *, skipped: int, keep: Side) -> Entry:
         return self._lay(_kept(ids, self._limit, keep=keep), cut=max(0, len(ids) - self._limit), skipped=skipped)
 
     def _ids_entry(self, ids: Sequence[int], *, keep: Side) -> Entry:
         """Take ids as they are; where they are too many, the special tokens at the end that is cut stay."""
-        for token_id in ids:
-            if not 0 <= token_id < self._vocabulary_size:
-                message = f"token id `{token_id}` is none of this model's `{self._vocabulary_size}`"
-                raise InvalidError(f"{message}; send text, or ids of this model's own tokenizer", param="input")
+        self._check_ids(ids)
         cut = max(0, len(ids) - self._max_length)
         if cut:
             piece = self._pieces[-1 if keep == "left" else 0]
@@ -121,6 +156,12 @@ class Tokenizer:
             else:
                 ids = _kept(list(ids), self._max_length, keep=keep)
         return Entry(ids=tuple(ids), type_ids=(0,) * len(ids), cut=cut)
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        for token_id in ids:
+            if not 0 <= token_id < self._vocabulary_size:
+                message = f"token id `{token_id}` is none of this model's `{self._vocabulary_size}`"
+                raise InvalidError(f"{message}; send text, or ids of this model's own tokenizer", param="input")
 
     def _bare(self, texts: Sequence[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -145,6 +186,13 @@ def _kept(ids: list[int], limit: int, *, keep: Side) -> list[int]:
     if len(ids) <= limit:
         return ids
     return ids[:limit] if keep == "left" else ids[-limit:]
+
+
+def _byte_places(text: str) -> Sequence[int]:
+    """Say at which byte of UTF-8 each letter begins, and where the last one ends."""
+    if text.isascii():
+        return range(len(text) + 1)
+    return [0, *accumulate(len(letter.encode()) for letter in text)]
 
 
 def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:

@@ -19,7 +19,9 @@ BUILDER_ORDER = (
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
-    " reranker inference golden schemas answers service api app probe selftest info __main__"
+    " reranker inference golden schemas answers keys service handler inputs prompting encoding"
+    " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
+    " routes examples openapi documentation request_ids api page app probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -37,11 +39,12 @@ BUILDER_OWNERS = {
     "yaml": {"document"},
 }
 RUNTIME_OWNERS = {
-    "msgspec": {"bundle", "golden", "schemas"},
+    "msgspec": {"bundle", "golden", "schemas", "openai_shapes", "cohere_shapes", "tei_shapes", "openapi"},
     "numpy": {
         "batch",
         "dense",
         "embedder",
+        "encoding",
         "feeds",
         "golden",
         "inference",
@@ -52,7 +55,7 @@ RUNTIME_OWNERS = {
         "weights",
     },
     "onnxruntime": {"session"},
-    "starlette": {"api", "app"},
+    "starlette": {"api", "app", "page"},
     "tokenizers": {"tokenizer"},
     "uvicorn": {"__main__"},
 }

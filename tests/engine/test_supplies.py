@@ -25,8 +25,8 @@ from builder.errors import BuildFailedError
 from builder.plan import MODELS_LABEL
 from tests.engine import registry
 from tests.engine.command import COMMAND, Ended, build_image
-from tests.engine.conftest import PrivateEngine, running_engine
-from tests.support import lookalikes, project
+from tests.support import lookalikes, private_engine, project
+from tests.support.private_engine import PrivateEngine
 from tests.support.project import Project
 
 pytestmark = pytest.mark.engine
@@ -124,8 +124,11 @@ def world(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def island(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
+    if not private_engine.can_run():
+        pytest.skip("a private engine needs root and dockerd")
     # Not vfs: it writes a layer's files in another order than the drivers that people use.
-    with running_engine(tmp_path_factory.mktemp("engine"), storage_driver="overlay2") as started:
+    driver = ["--storage-driver=overlay2"]
+    with private_engine.running(tmp_path_factory.mktemp("engine"), options=driver) as started:
         yield Island(engine=started, home=tmp_path_factory.mktemp("home"))
 
 

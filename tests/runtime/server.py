@@ -20,7 +20,7 @@ _LIMIT_S = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a server answered; `body` is decoded JSON."""
+    """What a server answered; `body` is decoded JSON, or text of another type."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class Server:
             return Answer(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
-                body=json.loads(response.read()),
+                body=_decoded(response.read(), response.getheader("content-type", "")),
             )
         finally:
             connection.close()
@@ -79,6 +79,10 @@ class Server:
         finally:
             watchdog.cancel()
         raise AssertionError(f"the server ended: {self.log}")
+
+
+def _decoded(body: bytes, media_type: str) -> Any:
+    return json.loads(body) if media_type == "application/json" else body.decode()
 
 
 def environment(**settings: str) -> dict[str, str]:
