@@ -71,16 +71,6 @@ def test_the_server_s_lock_file_is_not_part_of_the_server(tmp_path: Path) -> Non
     assert not any(path.startswith("app/") and path.endswith(".txt") for path in entries)
 
 
-def test_the_server_s_page_is_part_of_the_server(tmp_path: Path) -> None:
-    entries = {
-        entry.path: entry.source for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries
-    }
-    page = Path(__file__).parents[2] / "runtime/page"
-    assert {path: source for path, source in entries.items() if path.startswith("app/app/runtime/page/")} == {
-        f"app/app/runtime/page/{file.name}": file.read_bytes() for file in page.iterdir()
-    }
-
-
 def test_supplies_are_in_the_context_of_a_server_alone(tmp_path: Path) -> None:
     supplied = Supplied(base="base", files={"wheels/a.whl": tmp_path / "a.whl", "packages/b.deb": tmp_path / "b.deb"})
     server, weights = (
@@ -104,6 +94,16 @@ def test_packages_are_gathered_by_the_texts_that_tell_which_are_wanted() -> None
     assert wanted == {
         "requirements.txt": requirements.read_bytes(),
         "gather-packages.sh": entries["stages/gather-packages.sh"],
+    }
+
+
+def test_the_server_s_page_is_part_of_the_server(tmp_path: Path) -> None:
+    entries = {
+        entry.path: entry.source for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries
+    }
+    page = Path(__file__).parents[2] / "runtime/page"
+    assert {path: source for path, source in entries.items() if path.startswith("app/app/runtime/page/")} == {
+        f"app/app/runtime/page/{file.name}": file.read_bytes() for file in page.iterdir()
     }
 
 

@@ -26,6 +26,7 @@ from builder.plan import MODELS_LABEL
 from tests.engine import registry
 from tests.engine.command import COMMAND, Ended, build_image
 from tests.support import lookalikes, private_engine, project
+from tests.support.private_engine import PrivateEngine
 from tests.support.project import Project
 
 pytestmark = pytest.mark.engine
@@ -126,7 +127,8 @@ def island(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
     if not private_engine.can_run():
         pytest.skip("a private engine needs root and dockerd")
     # Not vfs: it writes a layer's files in another order than the drivers that people use.
-    with private_engine.running(tmp_path_factory.mktemp("engine"), options=["--storage-driver=overlay2"]) as started:
+    driver = ["--storage-driver=overlay2"]
+    with private_engine.running(tmp_path_factory.mktemp("engine"), options=driver) as started:
         yield Island(engine=started, home=tmp_path_factory.mktemp("home"))
 
 
