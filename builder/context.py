@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # 2024-01-01T00:00:00Z. Every file of a context and of an image carries it, so equal content is an equal layer.
 SOURCE_DATE_EPOCH = 1704067200
 
-_SERVER_PARTS = ("*.py", "*.html")  # what of the server's folder is baked
+_SERVER_PARTS = ("*.py", "*.html", "page/*")  # what of the server's folder is baked
 
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755

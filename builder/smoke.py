@@ -205,7 +205,15 @@ def _selftest(container: Container) -> str:
     answer = container.exec(_SELFTEST, timeout_s=START_TIMEOUT_S)
     if answer.exit_code != 0:
         raise FailedCheckError(f"`{' '.join(_SELFTEST)}` ended with {answer.exit_code}: {_last_words(answer)}")
-    return "passed, every file as locked"
+    if not _has_golden_answers(answer):
+        raise FailedCheckError(f"`{' '.join(_SELFTEST)}` compared no golden answers of some model")
+    return "passed, every file as locked, every answer as baked"
+
+
+def _has_golden_answers(answer: ExecResult) -> bool:
+    """Tell whether the report of a selftest that passed holds every model to answers that were baked."""
+    models = json.loads(answer.stdout)["models"]
+    return all("golden" in {check["name"] for check in model["checks"]} for model in models)
 
 
 def _changes(container: Container) -> str:

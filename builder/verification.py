@@ -13,7 +13,7 @@ from builder import bundle, layout
 from builder.api import ImageDetails
 from builder.errors import FailedError, InputError
 from builder.lock import Lock, LockedModel
-from builder.plan import MODELS_LABEL
+from builder.plan import BUNDLE_LABEL, MODELS_LABEL
 
 HUB = f"{bundle.CACHE}/hub"
 _BUNDLE_VARIABLE = "RUNTIME_BUNDLE"
@@ -77,17 +77,33 @@ def verify(images: Images, image: str, models: Sequence[ExpectedModel]) -> tuple
 def expected_of_image(images: Images, image: str, *, lock: Lock | None) -> tuple[ExpectedModel, ...]:
     """Find what `image` should hold: in `lock`, by its label, or else in the bundle that it carries.
 
-    Raises InputError where neither says it.
+    Raises InputError where neither says it, and FailedError where the bundle is not the one that was baked.
     """
     details = images.inspect_image(image)
+    text = _baked_bundle(images, image, details)
     if lock is not None:
         return tuple(of_model(model) for model in labelled(details.labels, lock, image=image))
+    hint = f"compare it with a lock: `build-image verify {image} --models models.yaml`"
+    if text is None:
+        raise InputError(f"`{image}` carries no bundle that says what should be in it", hint=hint)
+    if BUNDLE_LABEL not in details.labels:
+        raise InputError(f"`{image}` has no label `{BUNDLE_LABEL}` to compare its bundle with", hint=hint)
+    return of_bundle(text, image=image)
+
+
+def _baked_bundle(images: Images, image: str, details: ImageDetails) -> bytes | None:
+    """Read the bundle of an image, None where it has none; raises FailedError where its label names another one."""
     path = dict(line.split("=", 1) for line in details.environment).get(_BUNDLE_VARIABLE)
     if path is None:
-        hint = f"compare it with a lock: `build-image verify {image} --models models.yaml`"
-        raise InputError(f"`{image}` carries no bundle that says what should be in it", hint=hint)
+        return None
     with images.archive(image, path) as stream:
-        return of_bundle(_read_file(stream), image=image)
+        text = _read_file(stream)
+    found = bundle.digest(text)
+    named = details.labels.get(BUNDLE_LABEL, found)
+    if named != found:
+        difference = f"`{path}` is {found}, and the label `{BUNDLE_LABEL}` names {named}"
+        raise FailedError(f"`{image}` does not hold the bundle that was baked: {difference}")
+    return text
 
 
 def labelled(labels: Mapping[str, str], lock: Lock, *, image: str) -> Iterator[LockedModel]:
@@ -145,7 +161,7 @@ def _read_file(stream: BinaryIO) -> bytes:
     """Return the content of a tar's first member, empty where that is no file."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         first = archive.next()
-        content = archive.extractfile(first) if first else None
+        content = archive.extractfile(first) if first and first.isfile() else None
         return content.read() if content else b""
 
 

@@ -18,6 +18,7 @@ from runtime.documentation import documentation_routes
 from runtime.errors import MethodError, RequestError, UnknownRouteError
 from runtime.handler import WORK_HEADERS, Backend, Reply
 from runtime.keys import Keys, read_keys
+from runtime.page import Limits, Page
 from runtime.request_ids import RequestIds
 from runtime.routes import ROUTES, Route, dialect_of
 from runtime.service import Service
@@ -39,6 +40,7 @@ def create_service(settings: Settings) -> Service:
     """
     return Service(
         read_bundle(settings.bundle),
+        golden=settings.golden,
         threads=settings.intra_op_threads or usable_threads(),
         max_batch_tokens=settings.max_batch_tokens,
     )
@@ -53,12 +55,21 @@ def create_app(service: Service, *, settings: Settings) -> Starlette:
     api = Api(Backend(service=service, settings=settings), keys=keys)
     table = (*ROUTES, *documentation_routes(ROUTES, has_keys=bool(keys)))
     app = Starlette(
-        routes=[_path_route(route, api) for route in table],
+        routes=[*_page_routes(service, settings), *(_path_route(route, api) for route in table)],
         middleware=[Middleware(RequestIds), *_cors(settings)],
         exception_handlers={HTTPException: _answer_routing},
     )
     app.router.redirect_slashes = False  # to an address that is not what a proxy calls this server
     return app
+
+
+def _page_routes(service: Service, settings: Settings) -> list[PathRoute]:
+    limits = Limits(texts_per_request=settings.max_client_batch_size, bytes_per_request=settings.payload_limit)
+    page = Page(service.models, limits=limits)
+    return [
+        PathRoute("/", answering_errors(page.index, dialect="native"), methods=["GET"]),
+        PathRoute("/page/{name}", answering_errors(page.file, dialect="native"), methods=["GET"]),
+    ]
 
 
 def _path_route(route: Route, api: Api) -> PathRoute:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from runtime.bundle import Bundle, Model, Side, Task
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtim
     from numpy.typing import NDArray
 
     from runtime.embedder import Embedder, Embeddings
+    from runtime.golden import Answers
     from runtime.reranker import Classes, Ranking, Reranker
     from runtime.tokenizer import Entry, Text
 
@@ -31,8 +33,9 @@ _NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
 class Service:
     """The models of a bundle; nothing is answered before `load` has returned."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, max_batch_tokens: int) -> None:
+    def __init__(self, bundle: Bundle, *, golden: Path, threads: int, max_batch_tokens: int) -> None:
         self._bundle = bundle
+        self._golden = golden
         self._threads = threads
         self._max_batch_tokens = max_batch_tokens
         self._embedders: dict[str, Embedder] = {}
@@ -52,13 +55,14 @@ class Service:
         return self._ready
 
     async def load(self) -> None:
-        """Load every model, off the event loop.
+        """Load every model, off the event loop, and hold it to its golden answers where some were baked.
 
-        Raises ModelError.
+        Raises BundleError and ModelError.
         """
         started = time.monotonic()
+        golden = await self._in_worker(self._read_golden)
         for model in self._bundle.models:
-            await self._in_worker(self._load_one, model)
+            await self._in_worker(self._load_one, model, golden.get(model.name))
             logger.info("loaded %s (%s) from %s", model.name, model.task, model.source)
         self._ready = True
         logger.info("ready after %.3f s, %d threads", time.monotonic() - started, self._threads)
@@ -155,10 +159,17 @@ class Service:
         model = self.model(default if name is None else find(self.models, name).task, name)
         return self._embedders.get(model.name) or self._rerankers[model.name]
 
-    def _load_one(self, model: Model) -> None:
-        from runtime import embedder, inference  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+    def _read_golden(self) -> Mapping[str, "Answers"]:
+        from runtime import golden  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+
+        return golden.read(self._golden)
+
+    def _load_one(self, model: Model, answers: "Answers | None") -> None:
+        from runtime import embedder, golden, inference  # noqa: PLC0415 - as above
 
         loaded = inference.load(model, threads=self._threads)
+        if answers is not None:
+            logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers))
         if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
         else:

@@ -30,6 +30,11 @@ class Settings(NamedTuple):
     payload_limit: int = 2_000_000  # bytes of one request
     shutdown_timeout_s: int = 8  # below the 10 s that `docker stop` waits
 
+    @property
+    def golden(self) -> Path:
+        """Say where the golden answers lie: beside the bundle."""
+        return self.bundle.with_name("golden.json")
+
 
 def _absolute_path(text: str) -> Path:
     path = Path(text)

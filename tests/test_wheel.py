@@ -32,12 +32,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_the_wheel_has_the_templates_the_server_and_their_locks(installed: Path) -> None:
+def test_the_wheel_has_the_templates_the_server_its_page_and_their_locks(installed: Path) -> None:
     held = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     expected = {"builder/templates/Dockerfile.jinja", "runtime/__main__.py", "runtime/requirements.txt"}
     expected |= {
         f"builder/templates/stages/{path.name}" for path in (ROOT / "templates/stages").iterdir() if path.is_file()
     }
+    expected |= {f"runtime/page/{path.name}" for path in (ROOT / "runtime/page").iterdir()}
     assert expected - held == set()
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
@@ -38,7 +39,9 @@ def request_for(path: str, message: Message | None = None) -> Request:
 
 
 def endpoint_that_is_loading(bundle: Bundle, *, path: str) -> Endpoint:
-    backend = Backend(service=Service(bundle, threads=1, max_batch_tokens=64), settings=Settings())
+    backend = Backend(
+        service=Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64), settings=Settings()
+    )
     (route,) = (route for route in ROUTES if route.path == path)
     return Api(backend, keys=Keys([])).endpoint(route)
 
@@ -82,7 +85,9 @@ def test_an_inner_failure_is_logged_with_its_details_and_the_id_of_its_request(
 
 
 def test_health_says_that_models_are_loading(bundle: Bundle) -> None:
-    backend = Backend(service=Service(bundle, threads=1, max_batch_tokens=64), settings=Settings())
+    backend = Backend(
+        service=Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64), settings=Settings()
+    )
     response = response_of(asyncio.run(health(backend, NoFields())))
     assert (response.status_code, bytes(response.body)) == (503, b'{"status":"loading"}')
 
