@@ -63,6 +63,8 @@ def _headers(page: str) -> dict[str, str]:
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
     )
     return {
         "content-security-policy": "; ".join(policy),

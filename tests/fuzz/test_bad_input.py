@@ -4,13 +4,12 @@ import socket
 from contextlib import ExitStack
 from typing import Any
 
-import msgspec
 import pytest
 
 from runtime.answers import ANSWERS
 from runtime.errors import InvalidError
-from runtime.examples import EXAMPLES
 from runtime.routes import ROUTES, Route
+from tests.fuzz.asked import asked
 from tests.fuzz.conftest import Sent
 from tests.runtime.server import Server
 
@@ -18,8 +17,6 @@ POSTS = [route for route in ROUTES if route.method == "POST"]
 TEXTS = [route for route in POSTS if route.path != "/decode"]
 
 FIELDS = ("input", "inputs", "ids", "query", "texts", "documents")
-WORDS_OF_A_CHOICE = {"encoding_format", "input_type", "embedding_types"}
-
 MALFORMED = {
     "nothing": b"",
     "white space": b" \n",
@@ -68,15 +65,6 @@ def unfit(route: Route) -> int:
     return ANSWERS[InvalidError].status(route.dialect)
 
 
-def with_text(value: Any, text: str) -> Any:
-    """Put a text in the place of every text of a request."""
-    if isinstance(value, dict):
-        return {key: item if key in WORDS_OF_A_CHOICE else with_text(item, text) for key, item in value.items()}
-    if isinstance(value, list):
-        return [with_text(item, text) for item in value]
-    return text if isinstance(value, str) else value
-
-
 @pytest.mark.parametrize("name", MALFORMED)
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route.name)
 def test_what_is_no_json_is_refused(server: Server, sent: Sent, route: Route, name: str) -> None:
@@ -97,16 +85,14 @@ def test_what_does_not_fit_is_refused(server: Server, sent: Sent, route: Route, 
 @pytest.mark.parametrize("name", FIT)
 @pytest.mark.parametrize("route", TEXTS, ids=lambda route: route.name)
 def test_a_strange_text_is_answered(server: Server, sent: Sent, route: Route, name: str) -> None:
-    body = with_text(msgspec.to_builtins(EXAMPLES[route.handler].request), FIT[name])
-    answer = server.post(route.path, body)
+    answer = server.post(route.path, asked(route, FIT[name]))
     sent[route.path, answer.status] += 1
     assert answer.status == 200
 
 
 @pytest.mark.parametrize("route", TEXTS, ids=lambda route: route.name)
 def test_an_empty_text_is_refused_where_it_would_be_embedded(server: Server, sent: Sent, route: Route) -> None:
-    body = with_text(msgspec.to_builtins(EXAMPLES[route.handler].request), "")
-    answer = server.post(route.path, body)
+    answer = server.post(route.path, asked(route, ""))
     sent[route.path, answer.status] += 1
     assert answer.status == (200 if route.path in {"/tokenize", "/predict"} else 400)
 
@@ -153,7 +139,7 @@ def test_bodies_that_do_not_come_are_given_up(server: Server, sent: Sent) -> Non
         b"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /embed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /no HTTP/1.1\r\nHost: a\r\nX-Request-Id: " + b"a" * 100_000 + b"\r\n\r\n",
         b"GET /%ff%00/../%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /v1/models/%ED%A0%80?model=%ff HTTP/1.1\r\nHost: a\r\n\r\n",
     ],

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.answers import ANSWERS, Dialect
-from runtime.examples import EXAMPLES
 from runtime.routes import ROUTES, Route
 from runtime.schemas import CohereError, NativeError, OpenAIError
+from tests.fuzz.asked import asked
 from tests.fuzz.conftest import Sent
 from tests.runtime.server import Server
 
@@ -30,11 +30,12 @@ values = st.recursive(
 
 @st.composite
 def bodies(draw: st.DrawFn, route: Route) -> bytes:
-    """Take the request of the documentation, change some of its fields, write it, and maybe break what is written."""
+    """Take the request of the documentation with another text, and leave it, change its fields or break its bytes."""
+    request = asked(route, draw(texts))
     names = [field.name for field in msgspec.structs.fields(route.request)]
-    changed = draw(st.dictionaries(st.sampled_from(names), values, max_size=3))
-    body = json.dumps({**msgspec.to_builtins(EXAMPLES[route.handler].request), **changed}).encode()
-    return draw(st.just(body) | st.just(body) | broken(body))
+    changed = draw(st.dictionaries(st.sampled_from(names), values, min_size=1, max_size=3))
+    right, unfit = json.dumps(request).encode(), json.dumps({**request, **changed}).encode()
+    return draw(st.sampled_from([right, unfit]) | broken(right))
 
 
 @st.composite
