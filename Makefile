@@ -22,7 +22,9 @@ bench:
 	@scripts/setup
 	@scripts/ensure-engine
 	@scripts/ensure-base
-	@.venv/bin/python benchmarks/build.py
+	@.venv/bin/python -m benchmarks.build
+	@.venv/bin/python -m benchmarks.integrity
+	@.venv/bin/python -m benchmarks.company
 
 lock:
 	@scripts/setup

@@ -76,7 +76,7 @@ def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) 
 
 def settle(draft: "Draft", settings: Settings, console: Console) -> None:
     """Write the lock, and tell what in it moved or may move."""
-    from builder import lock, pipeline  # noqa: PLC0415 - as its callers
+    from builder import lock, pipeline, recipe  # noqa: PLC0415 - as its callers
 
     had_lock = settings.lock_path.exists()
     if pipeline.settle(draft, settings):
@@ -88,3 +88,5 @@ def settle(draft: "Draft", settings: Settings, console: Console) -> None:
         if model.is_fetched and model.revision != model.asked["revision"]:
             held = f"`{model.asked['revision']}` may move; the lock holds it at {model.revision}"
             console.warn(f"models.{name}.revision: {held}")
+        for warning in recipe.warnings(model.recipe):
+            console.warn(f"models.{name}: {warning}")

@@ -91,11 +91,23 @@ class LockedModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OutdatedModel:
+    """What an older release locked: its revision still holds, its decisions are made anew."""
+
+    asked: Mapping[str, Any]
+    revision: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """Every locked model by its name, and the digest of every base image that a registry knows."""
+    """Every locked model by its name, and the digest of every base image that a registry knows.
+
+    `outdated` are models in a lock that an older release wrote; `resolve` leaves none.
+    """
 
     models: Mapping[str, LockedModel] = field(default_factory=dict)
     bases: Mapping[str, str] = field(default_factory=dict)
+    outdated: Mapping[str, OutdatedModel] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -149,15 +161,22 @@ def resolve(
     UnreachableError where the Hub is away.
     """
     kept = {name: model for name, model in previous.models.items() if name in manifest.models}
-    for name in dict.fromkeys(names):
-        model = manifest.models[name]
-        known = None if name in upgraded else kept.get(name)
-        kept[name] = _resolved(model, known, sources)
-    return replace(previous, models=kept)
+    outdated = [name for name in previous.outdated if name in manifest.models]
+    for name in dict.fromkeys([*names, *outdated]):
+        model, is_kept = manifest.models[name], name not in upgraded
+        known = kept.get(name) if is_kept else None
+        held = previous.outdated.get(name) if is_kept else None
+        kept[name] = _resolved(model, known, sources, held=held)
+    return replace(previous, models=kept, outdated={})
 
 
-def _resolved(model: Model, known: LockedModel | None, sources: Sources) -> LockedModel:
+def _resolved(
+    model: Model, known: LockedModel | None, sources: Sources, *, held: OutdatedModel | None = None
+) -> LockedModel:
     asked = asked_of(model)
+    if held is not None and held.asked == asked and model.path is None:
+        at_held = model.model_copy(update={"revision": held.revision})
+        return _decided(model, sources.repository(at_held), folder=None)
     if known is not None and known.asked == asked:
         if model.path is None:
             return known
@@ -216,7 +235,9 @@ def differences(old: Lock, new: Lock) -> Iterator[str]:
     """Yield a line for each thing in which `new` differs from `old`, as a person would want to read it."""
     for name in sorted({*old.models, *new.models}):
         before, after = old.models.get(name), new.models.get(name)
-        if before is None or after is None:
+        if after is not None and name in old.outdated:
+            yield f"models.{name}: decided anew, for an older release wrote the lock"
+        elif before is None or after is None:
             yield f"models.{name}: {'added' if before is None else 'removed'}"
         else:
             yield from (f"models.{name}: {line}" for line in _model_differences(before, after))

@@ -22,11 +22,13 @@ from pydantic import (
 from builder import document, reference
 from builder.document import Document
 from builder.errors import InputError, Problem, ProblemsError
+from builder.template import check_template
 
-Task = Literal["embedding", "reranker"]
+Task = Literal["embedding", "reranker", "classifier"]
 Dtype = Literal["fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4"]
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
-Activation = Literal["sigmoid", "identity"]
+Activation = Literal["sigmoid", "identity", "softmax"]
+LongDocuments = Literal["truncate", "windows"]
 Kind = Literal["server", "models"]
 
 _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
@@ -39,6 +41,7 @@ RepositoryId = Annotated[str, StringConstraints(pattern=_REPOSITORY_ID, max_leng
 Revision = Annotated[str, StringConstraints(pattern=_REVISION, max_length=128)]
 Tag = Annotated[str, AfterValidator(lambda text: text if "{" in text else reference.check_tag(text))]
 Count = Annotated[int, Field(gt=0, strict=True)]
+Number = Annotated[int, Field(ge=0, strict=True)]
 Pooling = Annotated[
     list[PoolingMode],
     BeforeValidator(
@@ -70,6 +73,12 @@ class Model(_Section):
     dimensions: Annotated[list[Count], Field(min_length=1)] | None = None
     max_length: Count | None = None
     activation: Activation | None = None
+    adapters: dict[str, Number] | None = None
+    template: Annotated[str, AfterValidator(check_template)] | None = None
+    true_token: str | None = None
+    false_token: str | None = None
+    long_documents: LongDocuments | None = None
+    batching: bool | None = None
     _name: str = PrivateAttr("")
 
     @property
@@ -133,9 +142,12 @@ _EXPECTED = {
     "dict_type": "must be a mapping of names to values",
     "model_type": "must be a mapping of keys to values",
     "greater_than": "must be greater than zero",
+    "greater_than_equal": "must be zero or more",
     "missing": "this key is required",
     "too_short": "must not be empty",
 }
+
+_QUOTES = "YAML reads yes, no, on and off as true and false: put it in quotes"
 
 _PATTERNS = {
     _NAME: "is not a name: use lower-case letters and digits, joined by `.`, `_` or `-`",
@@ -195,7 +207,8 @@ def _problem(read: Document, details: Any) -> Problem:  # noqa: ANN401 - pydanti
     message = _EXPECTED.get(kind, details["msg"])
     if kind.endswith("_type"):
         message += f", not `{details['input']}`"
-    return read.problem(path, message)
+    is_quoteless = kind == "string_type" and isinstance(details["input"], bool)
+    return read.problem(path, message, hint=_QUOTES if is_quoteless else None)
 
 
 def _known_keys(path: tuple[str | int, ...]) -> list[str]:

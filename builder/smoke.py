@@ -153,7 +153,7 @@ def _last_words(answer: ExecResult) -> str:
 def _check_model(test: _Run, model: LockedModel) -> None:
     if model.recipe.task == "embedding":
         test.check(f"{model.name} embeds", lambda: _embeds(test, model))
-    else:
+    elif model.recipe.task == "reranker":
         test.check(f"{model.name} reranks", lambda: _reranks(test, model))
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import prompts
 from runtime.batch import Batch, pad
 from runtime.bundle import Model, Side
-from runtime.dense import apply, load_layer
 from runtime.errors import InvalidError, ModelError
+from runtime.layers import apply, load_layer
 from runtime.pooling import cut, pool, unit
 from runtime.session import Session
 from runtime.tokenizer import Entry, Text, Token, Tokenizer
@@ -32,26 +33,33 @@ class Embedder:
         self.model = model
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=1)
         self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
-        self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.dense]
+        self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.layers]
 
     def entries(self, texts: Sequence[Text], *, prompt_name: str | None = None, keep: Side = "left") -> list[Entry]:
         """Make an entry of each text, after the named prompt, or the default one; too long ones `keep` that side.
 
-        An empty name is no prompt. Token ids are taken as they are, without a prompt. Raises InvalidError for a prompt
-        that the model does not have and for ids that are not in its vocabulary.
+        The name chooses the adapter too, where the model has several; an empty one is no prompt. Token ids are taken as
+        they are, without a prompt. Raises InvalidError for a prompt that the model does not have and for ids that are
+        not in its vocabulary.
         """
-        prompt = self._prompt(prompt_name)
-        skipped = 0 if self.model.include_prompt or not prompt else self._tokenizer.count_leading(prompt)
-        prompted = [prompt + text if isinstance(text, str) else text for text in texts]
-        return self._tokenizer.encode(prompted, skipped=skipped, keep=keep)
+        prompt = prompts.choose(self.model, name=prompt_name)
+        skipped = 0 if self.model.include_prompt or not prompt.text else self._tokenizer.count_leading(prompt.text)
+        prompted = [prompt.text + text if isinstance(text, str) else text for text in texts]
+        return self._tokenizer.encode(prompted, skipped=skipped, keep=keep, group=prompt.adapter)
 
     def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
         """Compute [entries, hidden] in one run of the graph; neither cut nor normalised here.
 
         Raises InferenceError, and ModelError for an output that is not what the bundle says.
         """
-        batch = pad(entries, pad_token_id=self.model.pad_token_id, side=self.model.padding_side)
-        output = apply(self._layers, self._pooled(self._session.run(batch), batch))
+        batch = pad(
+            entries,
+            pad_token_id=self.model.pad_token_id,
+            side=self.model.padding_side,
+            first_position=self.model.first_position,
+        )
+        states = self._session.run(batch).astype(np.float32, copy=False)
+        output = apply(self._layers, self._pooled(states, batch))
         if output.shape[1] != self.model.dimensions[0]:
             raise ModelError(
                 f"model `{self.model.name}`: output `{self.model.output}` is `{output.shape[1]}` wide, "
@@ -82,7 +90,9 @@ class Embedder:
 
     def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
         """List the tokens of a text with its prompt, of any length; raises as `entries` does."""
-        return self._tokenizer.tokens(self._prompt(prompt_name) + text, add_special_tokens=add_special_tokens)
+        return self._tokenizer.tokens(
+            prompts.choose(self.model, name=prompt_name).text + text, add_special_tokens=add_special_tokens
+        )
 
     def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Make text of token ids.
@@ -98,15 +108,6 @@ class Embedder:
             output = pool(output, attention_mask=batch.attention_mask, modes=modes, skipped=batch.skipped)
         _expect(output, axes=2, what="[batch, hidden]", model=self.model)
         return output
-
-    def _prompt(self, name: str | None) -> str:
-        chosen = self.model.default_prompt if name is None else name
-        if not chosen:
-            return ""
-        if chosen not in self.model.prompts:
-            known = ", ".join(self.model.prompts) or "it has none"
-            raise InvalidError(f"`{chosen}` is not among this model's prompts: {known}", param="prompt_name")
-        return self.model.prompts[chosen]
 
 
 def _expect(output: NDArray[np.float32], *, axes: int, what: str, model: Model) -> None:

@@ -8,10 +8,11 @@ from functools import partial
 
 from runtime import files, golden
 from runtime.bundle import Model, read_bundle
+from runtime.classifier import Classifier
 from runtime.embedder import Embedder
 from runtime.errors import InferenceError, ModelError
 from runtime.golden import Answers
-from runtime.inference import embed, load, rerank
+from runtime.inference import classify, embed, load, rerank
 from runtime.pooling import unit
 from runtime.reranker import Reranker
 from runtime.schemas import encode_readable
@@ -23,6 +24,7 @@ TEXT = "The cat sits on the warm windowsill."
 PARAPHRASE = "A cat is sitting on a sunny windowsill."
 UNRELATED = "Interest rates rose by a quarter point on Tuesday."
 QUERY = "Where does the cat sit on the windowsill?"
+_BATCH = "batch_equals_singles"
 _COMPANY = ("Cat.", TEXT, UNRELATED, " ".join([TEXT, PARAPHRASE, UNRELATED]))
 
 _NORM_TOLERANCE = 1e-4
@@ -87,7 +89,9 @@ def check_model(model: Model, *, threads: int, answers: Answers | None = None, w
         loaded_at = time.monotonic()
     else:
         loaded_at = time.monotonic()
-        measures = embedder_measures(loaded) if isinstance(loaded, Embedder) else reranker_measures(loaded)
+        measures = _measures(loaded)
+        if model.batching and model.quantizes_dynamically:  # the manifest wants it so, and they differ
+            del measures[_BATCH]
         if answers is not None:
             measures["golden"] = partial(_golden, loaded, answers)
         checks += tuple(_check(name, measure) for name, measure in measures.items())
@@ -101,6 +105,12 @@ def check_model(model: Model, *, threads: int, answers: Answers | None = None, w
     )
 
 
+def _measures(loaded: Embedder | Reranker | Classifier) -> dict[str, Callable[[], Outcome]]:
+    if isinstance(loaded, Embedder):
+        return embedder_measures(loaded)
+    return reranker_measures(loaded) if isinstance(loaded, Reranker) else classifier_measures(loaded)
+
+
 def embedder_measures(embedder: Embedder) -> dict[str, Callable[[], Outcome]]:
     """Name what is checked of an embedding model."""
     native, *cuts = embedder.model.dimensions
@@ -109,7 +119,7 @@ def embedder_measures(embedder: Embedder) -> dict[str, Callable[[], Outcome]]:
         measures["unit_norm"] = partial(_unit_norm, embedder, native)
     measures["paraphrase_beats_unrelated"] = partial(_paraphrase, embedder)
     measures.update({f"matryoshka_{cut}": partial(_matryoshka, embedder, cut) for cut in cuts})
-    measures["batch_equals_singles"] = partial(_embedder_batch, embedder)
+    measures[_BATCH] = partial(_embedder_batch, embedder)
     return measures
 
 
@@ -117,7 +127,15 @@ def reranker_measures(reranker: Reranker) -> dict[str, Callable[[], Outcome]]:
     """Name what is checked of a reranker."""
     return {
         "relevant_beats_unrelated": partial(_orders, reranker),
-        "batch_equals_singles": partial(_reranker_batch, reranker),
+        _BATCH: partial(_reranker_batch, reranker),
+    }
+
+
+def classifier_measures(classifier: Classifier) -> dict[str, Callable[[], Outcome]]:
+    """Name what is checked of a classifier: which label is right nobody knows."""
+    return {
+        "different_texts_differ": partial(_differs, classifier),
+        _BATCH: partial(_classifier_batch, classifier),
     }
 
 
@@ -134,7 +152,7 @@ def _files(model: Model) -> Outcome:
     return not found, "; ".join(found) or f"{len(model.files)} as locked"
 
 
-def _golden(loaded: Embedder | Reranker, answers: Answers) -> Outcome:
+def _golden(loaded: Embedder | Reranker | Classifier, answers: Answers) -> Outcome:
     return True, golden.compare(loaded, answers)
 
 
@@ -180,4 +198,17 @@ def _reranker_batch(reranker: Reranker) -> Outcome:
     together = dict(zip(ranking.positions, ranking.scores, strict=True))
     alone = [rerank(reranker, QUERY, [text], raw_scores=True).scores[0] for text in _COMPANY]
     widest = max(abs(together[position] - score) for position, score in enumerate(alone))
+    return widest <= _LOGIT_TOLERANCE, f"widest difference of logits {widest:.6f}"
+
+
+def _differs(classifier: Classifier) -> Outcome:
+    text, unrelated = classify(classifier, [TEXT, UNRELATED], raw_scores=True).scores
+    widest = float(abs(text - unrelated).max())
+    return widest > 0, f"widest difference of logits {widest:.6f}"
+
+
+def _classifier_batch(classifier: Classifier) -> Outcome:
+    together = classify(classifier, _COMPANY, raw_scores=True).scores
+    alone = [classify(classifier, [text], raw_scores=True).scores[0] for text in _COMPANY]
+    widest = max(float(abs(row - single).max()) for row, single in zip(together, alone, strict=True))
     return widest <= _LOGIT_TOLERANCE, f"widest difference of logits {widest:.6f}"

@@ -15,9 +15,10 @@ if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtim
     import numpy as np
     from numpy.typing import NDArray
 
+    from runtime.classifier import Classes, Classifier, Input
     from runtime.embedder import Embedder, Embeddings
     from runtime.golden import Answers
-    from runtime.reranker import Classes, Ranking, Reranker
+    from runtime.reranker import Ranking, Reranker
     from runtime.tokenizer import Entry, Text
 
 logger = logging.getLogger(__name__)
@@ -25,9 +26,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-ONLY_LABEL = "LABEL_0"  # what Hugging Face calls the one label of a model that names none
-
-_NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
+_NOUNS = {"embedding": "embedding model", "reranker": "reranker", "classifier": "classifier"}
 
 
 class Service:
@@ -40,6 +39,7 @@ class Service:
         self._max_batch_tokens = max_batch_tokens
         self._embedders: dict[str, Embedder] = {}
         self._rerankers: dict[str, Reranker] = {}
+        self._classifiers: dict[str, Classifier] = {}  # those of rerankers too
         self._ready = False
         # a graph uses every thread that there is, so a second one beside it would only make both slow
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
@@ -101,6 +101,7 @@ class Service:
         documents: Sequence[str],
         *,
         model: str | None,
+        prompt_name: str | None = None,
         top_n: int | None = None,
         raw_scores: bool = False,
         truncate: bool = True,
@@ -109,55 +110,43 @@ class Service:
     ) -> tuple[Model, "Ranking"]:
         """Rank documents with the model that is meant, and say which that is; raises as `embed` does."""
         reranker = self._rerankers[self.model("reranker", model).name]
-        entries = reranker.entries(query, documents, max_document_tokens=max_document_tokens, keep=keep)
+        entries = reranker.entries(
+            query, documents, prompt_name=prompt_name, max_document_tokens=max_document_tokens, keep=keep
+        )
         _check_length(entries, reranker.model, truncate=truncate)
         rows = await self._run(reranker, entries)
         return reranker.model, reranker.finish(rows, entries, top_n=top_n, raw_scores=raw_scores)
 
     async def classify(
         self,
-        inputs: Sequence[str | tuple[str, str]],
+        inputs: Sequence["Input"],
         *,
         model: str | None,
         raw_scores: bool = False,
         truncate: bool = True,
     ) -> tuple[Model, "Classes"]:
-        """Score each label of the model that is meant, and say which that is; raises as `embed` does.
-
-        A reranker has one label, and reads pairs.
-        """
-        from runtime.reranker import Classes  # noqa: PLC0415 - as above
-
-        reranker = self._rerankers[self.model("reranker", model).name]
-        entries = [entry for pair in _pairs(inputs) for entry in reranker.entries(pair[0], [pair[1]])]
-        _check_length(entries, reranker.model, truncate=truncate)
-        rows = await self._run(reranker, entries)
-        ranking = reranker.finish(rows, entries, raw_scores=raw_scores)
-        scores = dict(zip(ranking.positions, ranking.scores, strict=True))
-        return reranker.model, Classes(
-            labels=[ONLY_LABEL],
-            scores=[[scores[position]] for position in range(len(inputs))],
-            tokens=ranking.tokens,
-            truncated=ranking.truncated,
-        )
+        """Score texts or pairs by the labels of the classifier or reranker that is meant; raises as `embed` does."""
+        classifier = self._classifiers[self._choose("classifier", "reranker", name=model).name]
+        entries = classifier.entries(inputs)
+        _check_length(entries, classifier.model, truncate=truncate)
+        rows = await self._run(classifier, entries)
+        return classifier.model, classifier.finish(rows, entries, raw_scores=raw_scores)
 
     def model(self, task: Task, name: str | None) -> Model:
         """Find the model that is meant.
 
         Raises LoadingError before it is loaded, and what `choose` raises.
         """
-        if not self._ready:
-            raise LoadingError("the models are not loaded yet")
-        return choose(self._bundle, task=task, name=name)
+        return self._choose(task, name=name)
 
-    def loaded(self, name: str | None) -> "Embedder | Reranker":
-        """Find the model that is meant, of any task: without a name, the embedding model, else the reranker.
+    def loaded(self, name: str | None) -> "Embedder | Classifier":
+        """Find the model that is meant, of any task: without a name, the first one that embeds, else the first.
 
         Raises as `model` does.
         """
-        default: Task = "embedding" if self._embedders else "reranker"
-        model = self.model(default if name is None else find(self.models, name).task, name)
-        return self._embedders.get(model.name) or self._rerankers[model.name]
+        first: Task = "embedding" if self._embedders else self.models[0].task
+        model = self.model(first if name is None else find(self.models, name).task, name)
+        return self._embedders.get(model.name) or self._classifiers[model.name]
 
     def _read_golden(self) -> Mapping[str, "Answers"]:
         from runtime import golden  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
@@ -165,30 +154,35 @@ class Service:
         return golden.read(self._golden)
 
     def _load_one(self, model: Model, answers: "Answers | None") -> None:
-        from runtime import embedder, golden, inference  # noqa: PLC0415 - as above
+        from runtime import embedder, golden, inference, reranker  # noqa: PLC0415 - as above
 
         loaded = inference.load(model, threads=self._threads)
         if answers is not None:
             logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers))
         if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
-        else:
+        elif isinstance(loaded, reranker.Reranker):
             self._rerankers[model.name] = loaded
+            self._classifiers[model.name] = loaded.classifier
+        else:
+            self._classifiers[model.name] = loaded
 
-    async def _run(self, model: "Embedder | Reranker", entries: Sequence["Entry"]) -> "NDArray[np.float32]":
+    def _choose(self, *tasks: Task, name: str | None) -> Model:
+        """Find the model that is meant among those of the first of `tasks` that has it."""
+        if not self._ready:
+            raise LoadingError("the models are not loaded yet")
+        meant = {model.task for model in self._bundle.models if name is None or name in {model.name, model.source}}
+        return choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
+
+    async def _run(
+        self, model: "Embedder | Reranker | Classifier", entries: Sequence["Entry"]
+    ) -> "NDArray[np.float32]":
         from runtime import inference  # noqa: PLC0415 - as above
 
         return await self._in_worker(inference.run, model, entries, max_batch_tokens=self._max_batch_tokens)
 
     async def _in_worker(self, call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
-
-
-def _pairs(inputs: Sequence[str | tuple[str, str]]) -> Sequence[tuple[str, str]]:
-    pairs = [given for given in inputs if not isinstance(given, str)]
-    if len(pairs) < len(inputs):
-        raise InvalidError("a reranker reads pairs of texts, and one text alone is none", param="inputs")
-    return pairs
 
 
 def _check_length(entries: Sequence["Entry"], model: Model, *, truncate: bool) -> None:

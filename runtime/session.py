@@ -44,8 +44,8 @@ class Session:
         self._graph = graph
         self._output = output
 
-    def run(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute the output for one batch; its shape is the graph's.
+    def run(self, batch: Batch) -> NDArray[np.floating]:
+        """Compute the output for one batch; its shape and type are the graph's, and it is ONNX Runtime's own memory.
 
         Raises InferenceError.
         """
@@ -53,7 +53,7 @@ class Session:
             (output,) = self._session.run([self._output], feeds(self._inputs, batch))
         except Exception as error:  # the library's classes share no narrower one
             raise InferenceError(f"`{self._graph}`: {error}") from error
-        return np.asarray(output, dtype=np.float32)
+        return np.asarray(output)
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

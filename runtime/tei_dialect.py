@@ -1,16 +1,16 @@
 """Own what the routes of text-embeddings-inference (TEI) mean: request to service to answer."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import runtime
 from runtime import cohere_dialect
-from runtime.bundle import Model, Side
+from runtime.bundle import Model, Side, Task
 from runtime.cohere_shapes import CohereRerankRequest, Document
 from runtime.errors import EmptyError, InvalidError
 from runtime.handler import Backend, Reply, renamed, work_headers
 from runtime.inputs import predicted_of, texts_of
-from runtime.service import ONLY_LABEL, find
+from runtime.service import find
 from runtime.tei_shapes import (
     DecodeRequest,
     EmbedRequest,
@@ -28,7 +28,7 @@ from runtime.tei_shapes import (
 )
 
 if TYPE_CHECKING:  # these come with the models, after the server listens
-    from runtime.reranker import Classes
+    from runtime.classifier import Classes
     from runtime.tokenizer import Token
 
 
@@ -193,7 +193,7 @@ def _predictions(classes: "Classes") -> list[list[Prediction]]:
     """List the labels of each input, the best first; equal scores keep their order."""
     return [
         sorted(map(_prediction, classes.labels, scores), key=lambda prediction: -prediction.score)
-        for scores in classes.scores
+        for scores in classes.scores.tolist()
     ]
 
 
@@ -205,7 +205,8 @@ def _simple(token: "Token") -> SimpleToken:
     return SimpleToken(id=token.id, text=token.text, special=token.start is None, start=token.start, stop=token.stop)
 
 
-def _model_type(model: Model) -> dict[Literal["embedding", "reranker"], dict[str, Any]]:
+def _model_type(model: Model) -> dict[Task, dict[str, Any]]:
     if model.task == "embedding":
         return {"embedding": {"pooling": "+".join(model.pooling) or "none"}}
-    return {"reranker": {"id2label": {"0": ONLY_LABEL}, "label2id": {ONLY_LABEL: 0}}}
+    numbers = {label: number for number, label in enumerate(model.labels)}
+    return {model.task: {"id2label": {str(number): label for label, number in numbers.items()}, "label2id": numbers}}

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runtime.bundle import Task
 from runtime.cohere_shapes import Document
 from runtime.schemas import AtLeastOne
 
@@ -130,7 +131,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     model_sha: str
     model_dtype: str | None
     served_model_name: str
-    model_type: dict[Literal["embedding", "reranker"], dict[str, Any]]
+    model_type: dict[Task, dict[str, Any]]
     max_input_length: int
     max_batch_tokens: int
     max_client_batch_size: int

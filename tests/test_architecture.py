@@ -11,15 +11,16 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document manifest repository card layout hub folder graph inputs limits"
-    " selection sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git"
-    " ci render tags plan network trace stream messages session api verification container images engine filesync"
-    " buildkit console disk prune download cache serve smoke pipeline report unchanged commands usage cli"
+    "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
+    " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
+    " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
+    " container images engine filesync buildkit console disk prune download cache serve smoke pipeline report"
+    " unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
-    " reranker inference golden schemas answers keys service handler inputs prompting encoding"
-    " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
+    "errors logs settings threads bundle files prompts template tokenizer windows batch feeds session pooling weights"
+    " scoring layers embedder classifier reranker inference golden schemas answers keys service handler inputs"
+    " prompting encoding openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
     " routes examples openapi documentation request_ids api page app probe selftest info __main__"
 ).split()
 
@@ -41,12 +42,13 @@ RUNTIME_OWNERS = {
     "msgspec": {"bundle", "golden", "schemas", "openai_shapes", "cohere_shapes", "tei_shapes", "openapi"},
     "numpy": {
         "batch",
-        "dense",
+        "classifier",
         "embedder",
         "encoding",
         "feeds",
         "golden",
         "inference",
+        "layers",
         "pooling",
         "reranker",
         "scoring",

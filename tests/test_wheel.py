@@ -1,7 +1,6 @@
 """The wheel is what people install, so it is the wheel that is tried."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import lookalikes
+from tests.support import checkout, lookalikes
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parent.parent
 MANIFEST = "version: 1\nmodels: {m: {task: reranker, path: model}}\nimages: {i: {models: [m]}}\n"
 
 
@@ -20,10 +19,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    for name in ("builder", "templates", "runtime"):  # a copy, because setuptools leaves a `build` folder behind
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source)
+    checkout.copy(source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", folder, source], check=True)
     (wheel,) = folder.glob("*.whl")

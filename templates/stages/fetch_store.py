@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from .fetch_request import File
 
 LOCK = "lock"
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**18
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,8 +115,9 @@ def read(path: Path, *, target: Path | None) -> str:
             return hashlib.file_digest(source, "sha256").hexdigest()
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
+    block = memoryview(bytearray(BLOCK_BYTES))  # one for all: memory new to a process costs more than reading into it
     with path.open("rb", buffering=0) as source, target.open("wb") as sink:
-        while block := source.read(BLOCK_BYTES):
-            digest.update(block)
-            sink.write(block)
+        while count := source.readinto(block):
+            digest.update(block[:count])
+            sink.write(block[:count])
     return digest.hexdigest()

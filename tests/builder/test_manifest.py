@@ -62,7 +62,7 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
         (
             "task: embedding",
             "task: embeding",
-            "folder/models.yaml:4: `models.m.task`: must be `embedding` or `reranker`, not `embeding`",
+            "folder/models.yaml:4: `models.m.task`: must be `embedding`, `reranker` or `classifier`, not `embeding`",
         ),
         (
             "models: [m]",
@@ -133,6 +133,27 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
             "models: [m]\n    repository: Registry/App:1",
             "folder/models.yaml:9: `images.i.repository`: `Registry/App:1` is not an image repository: use lower-case"
             " letters, digits, `.`, `_`, `-` and `/`, and no tag",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    true_token: yes",
+            "folder/models.yaml:5: `models.m.true_token`: must be a string, not `True`"
+            " [YAML reads yes, no, on and off as true and false: put it in quotes]",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    template: '{query}'",
+            "folder/models.yaml:5: `models.m.template`: has to hold `{document}` once, not 0 times",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    template: '{query}{document}{prompt}{prompt}'",
+            "folder/models.yaml:5: `models.m.template`: has to hold `{prompt}` at most once, not 2 times",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    adapters: {query: -1}",
+            "folder/models.yaml:5: `models.m.adapters.query`: must be zero or more",
         ),
         (
             "version: 1",

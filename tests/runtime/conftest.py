@@ -19,6 +19,7 @@ class Folders:
 
     embedder: Path
     reranker: Path
+    classifier: Path
     bundle: Path
 
 
@@ -27,10 +28,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     root = tmp_path_factory.mktemp("models")
     tiny.write_embedder(root / "embedder")
     tiny.write_reranker(root / "reranker")
+    tiny.write_classifier(root / "classifier")
     bundle = tiny.write_bundle(
         root / "bundle.json", tiny.embedder_entry(root / "embedder"), tiny.reranker_entry(root / "reranker")
     )
-    return Folders(embedder=root / "embedder", reranker=root / "reranker", bundle=bundle)
+    return Folders(
+        embedder=root / "embedder", reranker=root / "reranker", classifier=root / "classifier", bundle=bundle
+    )
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,15 @@ def test_only_a_single_text_may_be_above_the_budget(budget: int) -> None:
     assert all(tokens <= budget or single for tokens, single in zip(padded, alone, strict=True))
 
 
+def test_groups_never_share_a_batch() -> None:
+    groups = [0, 1, 0, 1, 0, 2, 0, 0, 1, 0]
+    assert pack(LENGTHS, max_batch_tokens=10_000, groups=groups) == [[7, 4, 0, 6, 2, 9], [1, 3, 8], [5]]
+
+
+def test_within_a_group_the_budget_holds() -> None:
+    assert pack([4, 4, 4, 4], max_batch_tokens=8, groups=[1, 0, 1, 1]) == [[1], [0, 2], [3]]
+
+
 def test_nothing_packs_to_nothing() -> None:
     assert pack([], max_batch_tokens=8) == []
 
@@ -53,6 +62,16 @@ def test_padding_goes_to_the_left_where_the_tokenizer_says_so() -> None:
         "position_ids": [[0, 1, 2], [0, 0, 1]],
         "skipped": [0, 0],
     }
+
+
+def test_positions_can_start_later() -> None:
+    batch = pad([entry(5, 6, 7), entry(8)], pad_token_id=1, side="right", first_position=2)
+    assert batch.position_ids.tolist() == [[2, 3, 4], [2, 0, 0]]
+
+
+def test_a_batch_has_the_group_of_its_entries() -> None:
+    entries = [Entry(ids=(5,), type_ids=(0,), group=3), Entry(ids=(6,), type_ids=(0,), group=3)]
+    assert pad(entries, pad_token_id=9, side="right").adapter == 3
 
 
 def test_tokens_that_are_not_pooled_are_counted_by_entry() -> None:

@@ -22,6 +22,16 @@ def test_what_comes_from_the_texts_has_the_type_that_the_bundle_says() -> None:
     }
 
 
+def test_an_adapter_has_the_shape_that_the_bundle_says() -> None:
+    batch = pad([Entry(ids=(5,), type_ids=(0,), group=4)], pad_token_id=9, side="left")
+    inputs = {name: Input(feed="adapter", dtype="int64", shape=shape) for name, shape in {"a": (), "b": (1,)}.items()}
+    fed = feeds(inputs, batch)
+    assert {name: (array.shape, array.dtype.name, array.tolist()) for name, array in fed.items()} == {
+        "a": ((), "int64", 4),
+        "b": ((1,), "int64", [4]),
+    }
+
+
 def test_zeros_have_the_shape_that_the_bundle_says() -> None:
     inputs = {
         "past_key_values.0.key": Input(feed="zeros", dtype="float16", shape=("batch", 8, 0, 128)),

@@ -176,11 +176,12 @@ def test_dense_layers_come_between_pooling_and_the_unit_length(tmp_path: Path, m
     save_file({"linear.weight": wide, "linear.bias": bias}, tmp_path / "2.safetensors")
     save_file({"linear.weight": narrow}, tmp_path / "3.safetensors")
     sizes = ({"in_features": 32, "out_features": 48}, {"in_features": 48, "out_features": 24})
-    dense = [
-        {"weights": "2.safetensors", **sizes[0], "bias": True, "activation": "tanh"},
-        {"weights": "3.safetensors", **sizes[1], "bias": False, "activation": "identity"},
+    settled = {"kind": "dense", "residual": False}
+    layers = [
+        {**settled, "weights": "2.safetensors", **sizes[0], "bias": True, "activation": "tanh"},
+        {**settled, "weights": "3.safetensors", **sizes[1], "bias": False, "activation": "identity"},
     ]
-    embedder = embedder_of(model_of(tiny.embedder_entry(tmp_path, dense=dense, dimensions=[24, 8])))
+    embedder = embedder_of(model_of(tiny.embedder_entry(tmp_path, layers=layers, dimensions=[24, 8])))
     means = np.array([tiny.states([tiny.CLS, *tiny.ids_of(text), tiny.SEP]).mean(axis=0) for text in TEXTS])
     layered = np.tanh(means @ wide.astype(np.float64).T + bias) @ narrow.astype(np.float64).T
     np.testing.assert_allclose(vectors(embedder, *TEXTS), [reference.unit(row) for row in layered], atol=TOLERANCE)
@@ -253,8 +254,8 @@ def test_an_output_that_does_not_fit_the_bundle_fails_the_load(
 def test_a_reranker_with_several_labels_fails_the_load(folders: Folders, model_of: BundleOf) -> None:
     entry = tiny.reranker_entry(folders.embedder, output="sentence_embedding")
     assert load_message(model_of(entry)) == (
-        "model `ranker`: output `sentence_embedding` has shape `[1, 32]` for `1` pair(s), "
-        "and a reranker has one logit a pair"
+        "model `ranker`: output `sentence_embedding` has shape `[1, 32]` for `1` text(s), "
+        "and the bundle says `1` label(s)"
     )
 
 

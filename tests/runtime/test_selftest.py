@@ -45,6 +45,26 @@ def test_a_reranker_passes_every_check(bundle: Bundle) -> None:
     )
 
 
+def test_a_classifier_passes_every_check(folders: Folders, tmp_path: Path) -> None:
+    report = report_of(tmp_path, tiny.classifier_entry(folders.classifier))
+    assert (report.passed, outcomes(report)) == (
+        True,
+        [("different_texts_differ", True), ("batch_equals_singles", True)],
+    )
+
+
+def test_a_classifier_that_does_not_see_the_text_fails(tmp_path: Path) -> None:
+    graph = tmp_path / "onnx" / "model.onnx"
+    nodes = [
+        helper.make_node("Gather", ["segments", "token_type_ids"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["logits"], axes=[1], keepdims=0),
+    ]
+    tiny.write_graph(graph, nodes=nodes, outputs={"logits": ["batch", "labels"]})
+    tiny.write_tokenizer(tmp_path)
+    labels = [f"LABEL_{number}" for number in range(tiny.HIDDEN)]
+    assert failed(report_of(tmp_path, tiny.classifier_entry(tmp_path, labels=labels))) == ["different_texts_differ"]
+
+
 def test_what_is_not_normalised_is_not_asked_for_its_norm(folders: Folders, tmp_path: Path) -> None:
     report = report_of(tmp_path, tiny.embedder_entry(folders.embedder, normalize=False))
     assert (report.passed, outcomes(report)[:2]) == (

@@ -11,6 +11,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, sync_playwright
 
 Table = list[list[str]]
+_SERVER_TIMES = re.compile(r" \(server [^)]*\)")
+_TIME = re.compile(r"[\d.,]+ ms")
+
+
+def steady(text: str) -> str:
+    """Return a text of the page with every time as 0, and without those that the server reports."""
+    return _TIME.sub("0 ms", _SERVER_TIMES.sub("", text))
 
 
 @contextmanager
