@@ -26,7 +26,6 @@ from builder.plan import MODELS_LABEL
 from tests.engine import registry
 from tests.engine.command import COMMAND, Ended, build_image
 from tests.support import lookalikes, private_engine, project
-from tests.support.private_engine import PrivateEngine
 from tests.support.project import Project
 
 pytestmark = pytest.mark.engine
