@@ -55,6 +55,7 @@ async def rerank(backend: Backend, asked: CohereRerankRequest, *, version: ApiVe
         asked.query,
         texts,
         model=asked.model,
+        prompt_name=asked.prompt_name,
         top_n=asked.top_n,
         raw_scores=bool(asked.raw_scores),
         max_document_tokens=asked.max_tokens_per_doc,

@@ -65,6 +65,7 @@ async def rerank(backend: Backend, asked: RerankRequest) -> Reply:
         asked.query,
         backend.sized(asked.texts, param="texts"),
         model=asked.model,
+        prompt_name=asked.prompt_name,
         raw_scores=bool(asked.raw_scores),
         truncate=asked.truncate is not False,
         keep=_kept_side(asked.truncation_direction),
@@ -181,6 +182,7 @@ def _as_cohere(asked: RerankRequest, documents: list[Document]) -> CohereRerankR
         rank_fields=asked.rank_fields,
         max_tokens_per_doc=asked.max_tokens_per_doc,
         raw_scores=asked.raw_scores,
+        prompt_name=asked.prompt_name,
     )
 
 
