@@ -55,6 +55,7 @@ async def rerank(backend: Backend, asked: CohereRerankRequest, *, version: ApiVe
         asked.query,
         texts,
         model=asked.model,
+        prompt_name=asked.prompt_name,
         top_n=asked.top_n,
         raw_scores=bool(asked.raw_scores),
         max_document_tokens=asked.max_tokens_per_doc,
@@ -67,16 +68,11 @@ async def rerank(backend: Backend, asked: CohereRerankRequest, *, version: ApiVe
         meta=_meta(version, BilledUnits(search_units=searches), result=ranking),
         usage=Usage(prompt_tokens=ranking.tokens, total_tokens=ranking.tokens),
     )
-    return Reply(
-        body=answer,
-        headers=work_headers([asked.query, *texts], tokens=ranking.tokens, truncated=ranking.truncated),
-    )
+    return Reply(body=answer, headers=work_headers([asked.query, *texts], result=ranking))
 
 
 async def embed(backend: Backend, asked: CohereEmbedRequest) -> Reply:
     """Embed texts, as Cohere's `/v2/embed`."""
-    from runtime.encoding import encode  # noqa: PLC0415 - loads numpy
-
     texts = _texts(asked)
     kinds = _types(asked)
     model = backend.service.model("embedding", asked.model)
@@ -91,13 +87,15 @@ async def embed(backend: Backend, asked: CohereEmbedRequest) -> Reply:
             truncate=asked.truncate != "NONE",
             keep="right" if asked.truncate == "START" else "left",
         )
+    from runtime.encoding import encode  # noqa: PLC0415 - numpy is loaded with the models
+
     answer = CohereEmbedResponse(
         id=str(uuid.uuid4()),
         embeddings={kind: encode(result.vectors, kind) for kind in kinds},
         texts=texts,
         meta=_meta("2", BilledUnits(input_tokens=result.tokens), result=result),
     )
-    return Reply(body=answer, headers=work_headers(texts, tokens=result.tokens, truncated=result.truncated))
+    return Reply(body=answer, headers=work_headers(texts, result=result))
 
 
 def _text(document: Document, fields: Sequence[str] | None, place: int) -> str:

@@ -16,7 +16,7 @@ Document = str | dict[str, msgspec.Raw]
 
 
 class CohereRerankRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Cohere's request, in version 1 and 2, and Jina's; `raw_scores` is Infinity's.
+    """Cohere's request, in version 1 and 2, and Jina's; `raw_scores` is Infinity's, and `prompt_name` our own.
 
     `rank_fields` are the texts of a document that is an object.
     """
@@ -29,6 +29,7 @@ class CohereRerankRequest(msgspec.Struct, frozen=True, kw_only=True):
     rank_fields: list[str] | None = None
     max_tokens_per_doc: AtLeastOne | None = None
     raw_scores: bool | None = None
+    prompt_name: str | None = None
     relevant_spans: dict[str, msgspec.Raw] | None = None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runtime.errors import EmptyError, InvalidError, RequestError
 from runtime.service import Service
@@ -54,15 +54,27 @@ class Reply:
     media_type: str = "application/json"
 
 
-def work_headers(texts: Iterable["Text"], *, tokens: int, truncated: int) -> dict[str, str]:
+class Result(Protocol):
+    """What every result of a model says of the work that it took."""
+
+    @property
+    def tokens(self) -> int:
+        """Count the tokens that the graph read."""
+
+    @property
+    def truncated(self) -> int:
+        """Count the texts that were cut."""
+
+
+def work_headers(texts: Iterable["Text"], *, result: Result) -> dict[str, str]:
     """Say what a request cost, with TEI's names, and how many of its texts were cut, if any were."""
     headers = {
         "x-compute-type": "cpu",
         "x-compute-characters": str(sum(map(len, texts))),
-        "x-compute-tokens": str(tokens),
+        "x-compute-tokens": str(result.tokens),
     }
-    if truncated:
-        headers["x-truncated"] = str(truncated)
+    if result.truncated:
+        headers["x-truncated"] = str(result.truncated)
     return headers
 
 

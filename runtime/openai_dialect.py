@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from runtime.bundle import Model
 from runtime.errors import InvalidError
-from runtime.handler import Backend, Reply, renamed, work_headers
+from runtime.handler import Backend, Reply, work_headers
 from runtime.inputs import texts_of
 from runtime.openai_shapes import (
     Embedding,
@@ -35,28 +35,27 @@ _UNKNOWN_TIME = 0  # when a model was made is in no bundle
 
 async def embeddings(backend: Backend, asked: EmbeddingsRequest) -> Reply:
     """Embed texts or token ids, as OpenAI's and Jina's `/v1/embeddings`."""
-    from runtime.encoding import encode  # noqa: PLC0415 - loads numpy
-
     if asked.late_chunking:
         raise InvalidError("texts are embedded one by one here, not as chunks of one", param="late_chunking")
     kind = _format(asked)
     texts = backend.embeddable(texts_of(asked.input, param="input"), param="input")
     model = backend.service.model("embedding", asked.model)
-    with renamed(prompt_name="prompt_name" if asked.task is None else "task"):
-        _, result = await backend.service.embed(
-            texts,
-            model=model.name,
-            prompt_name=_prompt_name(asked, model),
-            dimensions=asked.dimensions,
-            normalize=asked.normalized,
-            truncate=asked.truncate is not False,
-        )
+    _, result = await backend.service.embed(
+        texts,
+        model=model.name,
+        prompt_name=_prompt_name(asked, model),
+        dimensions=asked.dimensions,
+        normalize=asked.normalized,
+        truncate=asked.truncate is not False,
+    )
+    from runtime.encoding import encode  # noqa: PLC0415 - numpy is loaded with the models
+
     answer = EmbeddingsResponse(
         data=[Embedding(index=index, embedding=row) for index, row in enumerate(encode(result.vectors, kind))],
         model=model.name,
         usage=Usage(prompt_tokens=result.tokens, total_tokens=result.tokens),
     )
-    return Reply(body=answer, headers=work_headers(texts, tokens=result.tokens, truncated=result.truncated))
+    return Reply(body=answer, headers=work_headers(texts, result=result))
 
 
 async def models(backend: Backend, _asked: NoFields) -> Reply:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:  # these come with the models, after the server listens
 
 async def embed(backend: Backend, asked: EmbedRequest) -> Reply:
     """Embed texts or token ids, as TEI's `/embed`."""
-    from runtime.encoding import encode  # noqa: PLC0415 - loads numpy
-
     texts = backend.embeddable(texts_of(asked.inputs, param="inputs"), param="inputs")
     with renamed(input="inputs"):
         _, result = await backend.service.embed(
@@ -47,7 +45,9 @@ async def embed(backend: Backend, asked: EmbedRequest) -> Reply:
             truncate=asked.truncate is not False,
             keep=_kept_side(asked.truncation_direction),
         )
-    headers = work_headers(texts, tokens=result.tokens, truncated=result.truncated)
+    from runtime.encoding import encode  # noqa: PLC0415 - numpy is loaded with the models
+
+    headers = work_headers(texts, result=result)
     return Reply(body=encode(result.vectors, "float"), headers=headers)
 
 
@@ -65,6 +65,7 @@ async def rerank(backend: Backend, asked: RerankRequest) -> Reply:
         asked.query,
         backend.sized(asked.texts, param="texts"),
         model=asked.model,
+        prompt_name=asked.prompt_name,
         raw_scores=bool(asked.raw_scores),
         truncate=asked.truncate is not False,
         keep=_kept_side(asked.truncation_direction),
@@ -73,7 +74,7 @@ async def rerank(backend: Backend, asked: RerankRequest) -> Reply:
         RankedText(index=index, score=score, text=asked.texts[index] if asked.return_text else None)
         for index, score in zip(ranking.positions, ranking.scores, strict=True)
     ]
-    headers = work_headers([asked.query, *asked.texts], tokens=ranking.tokens, truncated=ranking.truncated)
+    headers = work_headers([asked.query, *asked.texts], result=ranking)
     return Reply(body=answer, headers=headers)
 
 
@@ -90,7 +91,7 @@ async def predict(backend: Backend, asked: PredictRequest) -> Reply:
     )
     predictions = _predictions(classes)
     texts = [text for given in inputs for text in ([given] if isinstance(given, str) else given)]
-    headers = work_headers(texts, tokens=classes.tokens, truncated=classes.truncated)
+    headers = work_headers(texts, result=classes)
     return Reply(body=predictions if is_batch else predictions[0], headers=headers)
 
 
@@ -110,7 +111,7 @@ async def similarity(backend: Backend, asked: SimilarityRequest) -> Reply:
             keep=_kept_side(how.truncation_direction),
         )
     cosines = result.vectors[1:] @ result.vectors[0]
-    headers = work_headers(texts, tokens=result.tokens, truncated=result.truncated)
+    headers = work_headers(texts, result=result)
     return Reply(body=cosines.tolist(), headers=headers)
 
 
@@ -181,6 +182,7 @@ def _as_cohere(asked: RerankRequest, documents: list[Document]) -> CohereRerankR
         rank_fields=asked.rank_fields,
         max_tokens_per_doc=asked.max_tokens_per_doc,
         raw_scores=asked.raw_scores,
+        prompt_name=asked.prompt_name,
     )
 
 

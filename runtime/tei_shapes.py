@@ -36,6 +36,7 @@ class RerankRequest(msgspec.Struct, frozen=True, kw_only=True):
     truncation_direction: TruncationDirection | None = None
     raw_scores: bool | None = None
     return_text: bool | None = None
+    prompt_name: str | None = None
     documents: list[Document] | None = None
     top_n: AtLeastOne | None = None
     return_documents: bool | None = None

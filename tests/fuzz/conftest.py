@@ -23,8 +23,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("models")
     tiny.write_embedder(root / "embedder")
     tiny.write_reranker(root / "reranker")
+    tiny.write_classifier(root / "classifier")
     bundle = tiny.write_bundle(
-        root / "bundle.json", tiny.embedder_entry(root / "embedder"), tiny.reranker_entry(root / "reranker")
+        root / "bundle.json",
+        tiny.embedder_entry(root / "embedder"),
+        tiny.reranker_entry(root / "reranker"),
+        tiny.classifier_entry(root / "classifier"),
     )
     with running_server(bundle, max_client_batch_size="64", payload_limit="10000000", body_timeout_s="1") as server:
         yield server

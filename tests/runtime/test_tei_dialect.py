@@ -1,11 +1,15 @@
 """What the routes of text-embeddings-inference (TEI) answer over HTTP."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
 from runtime import __version__
 from tests.runtime import tiny
-from tests.runtime.server import Server
+from tests.runtime.conftest import Folders
+from tests.runtime.server import Server, running_server
 from tests.runtime.wire import TOLERANCE, native_error, score, status_and_body
 
 TEXTS = ["The cat sits on the warm windowsill.", "rates"]
@@ -290,3 +294,41 @@ def test_info_describes_the_model_that_is_named(server: Server) -> None:
         "test/tiny-reranker",
         {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
     )
+
+
+@pytest.fixture(scope="module")
+def other_models(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    bundle = tiny.write_bundle(
+        tmp_path_factory.mktemp("others") / "bundle.json",
+        tiny.classifier_entry(folders.classifier),
+        tiny.reranker_entry(folders.reranker, prompts={"cats": "cat "}),
+    )
+    with running_server(bundle) as server:
+        yield server
+
+
+def test_every_label_is_predicted_the_best_first(other_models: Server) -> None:
+    answer = other_models.post("/predict", {"inputs": [["cat"], ["cat", "rates"]], "raw_scores": True}).body
+    for row, texts in zip(answer, [("cat",), ("cat", "rates")], strict=True):
+        logits = tiny.class_logits(*texts)
+        labels = [tiny.LABELS[place] for place in np.argsort(-logits)]
+        assert [item["label"] for item in row] == labels
+        np.testing.assert_allclose([item["score"] for item in row], np.sort(logits)[::-1], atol=1e-5)
+
+
+def test_info_names_the_labels(other_models: Server) -> None:
+    numbers = {label: number for number, label in enumerate(tiny.LABELS)}
+    labels = {str(number): label for label, number in numbers.items()}
+    body = other_models.request("GET", "/info").body
+    assert body["model_type"] == {"classifier": {"id2label": labels, "label2id": numbers}}
+
+
+def test_a_reranker_s_prompt_is_chosen_by_its_name(other_models: Server) -> None:
+    def ranked(**fields: object) -> list[Any]:
+        bare = other_models.post("/rerank", {"texts": ["The cat sits.", "interest"], **fields}).body
+        return [
+            bare,
+            other_models.post("/rerank", {"documents": ["The cat sits.", "interest"], **fields}).body["results"],
+        ]
+
+    assert ranked(query="rates", prompt_name="cats") == ranked(query="cat rates")
