@@ -27,8 +27,16 @@ ANSWERS = {
     errors.UnknownModelError: Answer(openai_status=404, openai_code="model_not_found", native_status=404),
     errors.UnknownRouteError: Answer(openai_status=404, openai_code="unknown_url", native_status=404),
     errors.MethodError: Answer(openai_status=405, openai_code="method_not_allowed", native_status=405),
+    errors.SlowBodyError: Answer(openai_status=408, openai_code="request_timeout", native_status=408),
     errors.PayloadError: Answer(openai_status=413, openai_code="payload_too_large", native_status=413),
     errors.MediaTypeError: Answer(openai_status=415, openai_code="unsupported_media_type", native_status=415),
+    errors.OverloadedError: Answer(
+        openai_status=429,
+        openai_type="requests",
+        openai_code="rate_limit_exceeded",
+        native_status=429,
+        native_type="Overloaded",
+    ),
     errors.LoadingError: Answer(
         openai_status=503,
         openai_type="server_error",

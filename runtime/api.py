@@ -1,5 +1,6 @@
 """Own the routes, one small method each: request to service to answer; how errors are answered is `app`'s."""
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import schemas
-from runtime.errors import EmptyError, InvalidError, MediaTypeError, PayloadError
+from runtime.admission import Room
+from runtime.errors import EmptyError, InvalidError, MediaTypeError, OverloadedError, PayloadError, SlowBodyError
+from runtime.metrics import CONTENT_TYPE
 from runtime.service import Service
+from runtime.settings import Settings
+from runtime.timings import Timings
 
 if TYPE_CHECKING:  # numpy comes with the models, after the server listens
     import numpy as np
@@ -17,19 +22,32 @@ if TYPE_CHECKING:  # numpy comes with the models, after the server listens
     from runtime.reranker import Ranking
 
 
+_BODIES = 32  # of the greatest length that may be read at a time
+
+
 class Api:
     """The routes of one service and the limits of one request."""
 
-    def __init__(self, service: Service, *, payload_limit: int, max_client_batch_size: int) -> None:
+    def __init__(self, service: Service, *, settings: Settings) -> None:
         self._service = service
-        self._payload_limit = payload_limit
-        self._max_client_batch_size = max_client_batch_size
+        self._payload_limit = settings.payload_limit
+        self._max_client_batch_size = settings.max_client_batch_size
+        self._body_timeout_s = settings.body_timeout_s
+        self._bodies = Room(_BODIES * settings.payload_limit)
 
     async def health(self, _request: Request) -> Response:
-        """Answer 200 once every model is loaded, and 503 before."""
+        """Answer 200 once every model is loaded, and 503 before, and after SIGTERM."""
         if self._service.ready:
             return json_response(schemas.Health(status="ok"))
-        return json_response(schemas.Health(status="loading"), status=503)
+        return json_response(schemas.Health(status="draining" if self._service.draining else "loading"), status=503)
+
+    async def livez(self, _request: Request) -> Response:
+        """Answer 200: a process that can't work any more ends by itself."""
+        return json_response(schemas.Health(status="ok"))
+
+    async def metrics(self, _request: Request) -> Response:
+        """Answer what Prometheus asks."""
+        return Response(self._service.metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def embeddings(self, request: Request) -> Response:
         """Embed, as OpenAI's `/v1/embeddings`."""
@@ -46,7 +64,7 @@ class Api:
             model=chosen.name,
             usage=_usage(embeddings.tokens),
         )
-        return json_response(answer, truncated=embeddings.truncated)
+        return json_response(answer, truncated=embeddings.truncated, timings=embeddings.timings)
 
     async def rerank(self, request: Request) -> Response:
         """Rank documents: `documents` is answered as Cohere and Jina do, `texts` as TEI does."""
@@ -63,14 +81,16 @@ class Api:
         )
         if asked.texts is not None:
             return json_response(
-                _tei(ranking, texts=asked.texts if asked.return_text else None), truncated=ranking.truncated
+                _tei(ranking, texts=asked.texts if asked.return_text else None),
+                truncated=ranking.truncated,
+                timings=ranking.timings,
             )
         answer = schemas.RerankResponse(
             model=chosen.name,
             results=_results(ranking, documents=documents if asked.return_documents else None),
             usage=_usage(ranking.tokens),
         )
-        return json_response(answer, truncated=ranking.truncated)
+        return json_response(answer, truncated=ranking.truncated, timings=ranking.timings)
 
     async def _body(self, request: Request) -> bytes:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -79,11 +99,18 @@ class Api:
         too_long = PayloadError(f"the body is longer than `{self._payload_limit}` bytes")
         if int(request.headers.get("content-length", 0)) > self._payload_limit:
             raise too_long
+        if self._bodies.full:
+            raise OverloadedError("too many long bodies are being read", retry_after_s=1)
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._payload_limit:
-                raise too_long
+        try:
+            with self._bodies.hold(int(request.headers.get("content-length", self._payload_limit))):
+                async with asyncio.timeout(self._body_timeout_s):
+                    async for chunk in request.stream():
+                        body += chunk
+                        if len(body) > self._payload_limit:
+                            raise too_long
+        except TimeoutError as error:
+            raise SlowBodyError(f"the body did not arrive within `{self._body_timeout_s}` s") from error
         return bytes(body)
 
     def _sized(self, texts: list[str], *, param: str) -> list[str]:
@@ -95,9 +122,11 @@ class Api:
         return texts
 
 
-def json_response(answer: object, *, status: int = 200, truncated: int = 0) -> Response:
-    """Write JSON, and in a header how many texts were cut to the model's length, if any were."""
-    headers = {"x-truncated": str(truncated)} if truncated else None
+def json_response(answer: object, *, status: int = 200, truncated: int = 0, timings: Timings | None = None) -> Response:
+    """Write JSON, and in headers how many texts were cut to the model's length, if any were, and where time went."""
+    headers = timings.headers() if timings else {}
+    if truncated:
+        headers["x-truncated"] = str(truncated)
     return Response(schemas.encode(answer), status_code=status, media_type="application/json", headers=headers)
 
 

@@ -5,14 +5,18 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from runtime.admission import Admission
 from runtime.answers import Dialect, answer
 from runtime.api import Api, json_response
 from runtime.bundle import read_bundle
-from runtime.errors import MethodError, RequestError, UnknownRouteError
+from runtime.disconnects import Disconnects
+from runtime.errors import MethodError, OverloadedError, RequestError, UnknownRouteError
+from runtime.metrics import Metrics
 from runtime.service import Service
 from runtime.settings import Settings
 from runtime.threads import usable_threads
@@ -33,18 +37,24 @@ def create_service(settings: Settings) -> Service:
         read_bundle(settings.bundle),
         threads=settings.intra_op_threads or usable_threads(),
         max_batch_tokens=settings.max_batch_tokens,
+        admission=Admission(max_entries=settings.max_concurrent_requests, max_tokens=settings.max_queue_tokens),
+        metrics=Metrics(),
     )
 
 
 def create_app(service: Service, *, settings: Settings) -> Starlette:
     """Put the routes together."""
-    api = Api(service, payload_limit=settings.payload_limit, max_client_batch_size=settings.max_client_batch_size)
+    api = Api(service, settings=settings)
     return Starlette(
         routes=[
             Route("/health", answering_errors(api.health), methods=["GET"]),
+            Route("/livez", answering_errors(api.livez), methods=["GET"]),
+            Route("/metrics", answering_errors(api.metrics), methods=["GET"]),
+            Route("/readyz", answering_errors(api.health), methods=["GET"]),
             Route("/v1/embeddings", answering_errors(api.embeddings), methods=["POST"]),
             Route("/rerank", answering_errors(api.rerank), methods=["POST"]),
         ],
+        middleware=[Middleware(Disconnects)],
         exception_handlers={HTTPException: _answer_routing},
     )
 
@@ -80,4 +90,6 @@ def _error_response(error: Exception, *, path: str, headers: Mapping[str, str] |
     status, body = answer(error, dialect=dialect)
     response = json_response(body, status=status)
     response.headers.update(headers or {})
+    if isinstance(error, OverloadedError):
+        response.headers["retry-after"] = str(error.retry_after_s)
     return response

@@ -13,6 +13,7 @@ from runtime.dense import apply, load_layer
 from runtime.errors import InvalidError, ModelError
 from runtime.pooling import cut, pool, unit
 from runtime.session import Session
+from runtime.timings import Timings
 from runtime.tokenizer import Entry, Text, Tokenizer
 
 
@@ -23,6 +24,7 @@ class Embeddings:
     vectors: NDArray[np.float32]
     tokens: int
     truncated: int
+    timings: Timings | None = None
 
 
 class Embedder:

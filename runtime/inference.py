@@ -76,9 +76,7 @@ def run(
 
     Raises EmptyError for an entry without tokens, and InferenceError for a row that holds NaN or infinity.
     """
-    lengths = [len(entry.ids) for entry in entries]
-    if not all(lengths):
-        raise EmptyError(f"text `{lengths.index(0)}` has no tokens")
+    lengths = lengths_of(entries)
     groups = pack(lengths, max_batch_tokens=max_batch_tokens)
     packed = np.concatenate([model.forward([entries[position] for position in group]) for group in groups])
     if not np.isfinite(packed).all():
@@ -86,3 +84,11 @@ def run(
     rows = np.empty_like(packed)
     rows[[position for group in groups for position in group]] = packed
     return rows
+
+
+def lengths_of(entries: Sequence[Entry]) -> list[int]:
+    """Count the tokens of each entry; raises EmptyError for one without any."""
+    lengths = [len(entry.ids) for entry in entries]
+    if not all(lengths):
+        raise EmptyError(f"text `{lengths.index(0)}` has no tokens")
+    return lengths

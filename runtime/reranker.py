@@ -11,6 +11,7 @@ from runtime.bundle import Activation, Model
 from runtime.errors import ModelError
 from runtime.scoring import activate, rank
 from runtime.session import Session
+from runtime.timings import Timings
 from runtime.tokenizer import Entry, Tokenizer
 
 
@@ -22,6 +23,7 @@ class Ranking:
     scores: list[float]
     tokens: int
     truncated: int
+    timings: Timings | None = None
 
 
 class Reranker:

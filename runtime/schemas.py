@@ -90,7 +90,7 @@ class RankedText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Whether requests are answered."""
 
-    status: Literal["ok", "loading"]
+    status: Literal["ok", "loading", "draining"]
 
 
 class OpenAIErrorDetail(msgspec.Struct, frozen=True, kw_only=True):

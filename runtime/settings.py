@@ -13,14 +13,18 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 class Settings(NamedTuple):
     """What can be set; a NamedTuple, because importing `dataclasses` costs the probe a third of its time."""
 
+    body_timeout_s: int = 30  # for the whole body of a request to arrive
     bundle: Path = Path("/opt/bundle/bundle.json")
     hostname: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside of it
     http_port: int = 8080
     intra_op_threads: int | None = None  # None: as many as this process may use
     log_level: str = "info"
-    max_batch_tokens: int = 4096  # padded tokens of one run of a graph
+    max_batch_tokens: int = 1024  # padded tokens of one run of a graph
     max_client_batch_size: int = 2048  # texts of one request
+    max_concurrent_requests: int = 512  # texts that are worked on or wait, of all requests
+    max_queue_tokens: int = 131_072  # and their tokens, estimated
     payload_limit: int = 2_000_000  # bytes of one request
+    shutdown_delay_s: int = 0  # after SIGTERM, to take what a load balancer sends until it has noticed
     shutdown_timeout_s: int = 8  # below the 10 s that `docker stop` waits
 
 
@@ -49,6 +53,7 @@ def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = {
+    "body_timeout_s": _integer(1, 86_400),
     "bundle": _absolute_path,
     "hostname": str,
     "http_port": _integer(1, 65_535),
@@ -56,7 +61,10 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "log_level": _log_level,
     "max_batch_tokens": _integer(1, 10_000_000),
     "max_client_batch_size": _integer(1, 1_000_000),
+    "max_concurrent_requests": _integer(1, 1_000_000),
+    "max_queue_tokens": _integer(1, 1_000_000_000),
     "payload_limit": _integer(1, 1_000_000_000),
+    "shutdown_delay_s": _integer(0, 3_600),
     "shutdown_timeout_s": _integer(0, 86_400),
 }
 

@@ -28,13 +28,15 @@ Text = str | Sequence[int]  # a text, or the token ids of one, special tokens in
 class Entry:
     """One text, or one pair of texts, as a graph reads it: special tokens included, padding not.
 
-    `cut` is how many tokens were cut off, and `skipped` how many at its start are read but not pooled.
+    `cut` is how many tokens were cut off, and `skipped` how many at its start are read but not pooled. Entries of two
+    groups never share a run.
     """
 
     ids: tuple[int, ...]
     type_ids: tuple[int, ...]
     cut: int = 0
     skipped: int = 0
+    group: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

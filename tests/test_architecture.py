@@ -17,8 +17,9 @@ BUILDER_ORDER = (
     " disk prune download cache serve smoke pipeline report unchanged cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring embedder"
-    " reranker inference schemas answers service api app probe selftest info __main__"
+    "errors logs settings threads bundle files timings tokenizer batch feeds session pooling weights dense scoring"
+    " embedder reranker inference metrics admission window batcher scheduler schemas answers service api disconnects"
+    " app server probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -39,20 +40,23 @@ RUNTIME_OWNERS = {
     "msgspec": {"bundle", "schemas"},
     "numpy": {
         "batch",
+        "batcher",
         "dense",
         "embedder",
         "feeds",
         "inference",
         "pooling",
         "reranker",
+        "scheduler",
         "scoring",
         "session",
         "weights",
     },
     "onnxruntime": {"session"},
+    "prometheus_client": {"metrics"},
     "starlette": {"api", "app"},
     "tokenizers": {"tokenizer"},
-    "uvicorn": {"__main__"},
+    "uvicorn": {"server"},
 }
 
 

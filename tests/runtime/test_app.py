@@ -6,10 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
+from runtime.admission import Admission
 from runtime.api import Api
 from runtime.app import Endpoint, answering_errors
 from runtime.bundle import Bundle
+from runtime.metrics import Metrics
 from runtime.service import Service
+from runtime.settings import Settings
 
 FAILED = "the server failed to answer; its log says why"
 
@@ -24,8 +27,9 @@ def request_for(path: str, message: Message | None = None) -> Request:
 
 
 def api_that_is_loading(bundle: Bundle) -> Api:
-    service = Service(bundle, threads=1, max_batch_tokens=64)
-    return Api(service, payload_limit=1000, max_client_batch_size=8)
+    admission = Admission(max_entries=8, max_tokens=64)
+    service = Service(bundle, threads=1, max_batch_tokens=64, admission=admission, metrics=Metrics())
+    return Api(service, settings=Settings(payload_limit=1000, max_client_batch_size=8))
 
 
 def answer_of(endpoint: Endpoint, path: str, message: Message | None = None) -> Response:

@@ -12,6 +12,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 def test_every_field_has_a_variable() -> None:
     values = {
+        "body_timeout_s": "2",
         "bundle": "/b.json",
         "hostname": "::1",
         "http_port": "9",
@@ -19,11 +20,15 @@ def test_every_field_has_a_variable() -> None:
         "log_level": "DEBUG",
         "max_batch_tokens": "7",
         "max_client_batch_size": "6",
+        "max_concurrent_requests": "8",
+        "max_queue_tokens": "10",
         "payload_limit": "5",
+        "shutdown_delay_s": "1",
         "shutdown_timeout_s": "0",
     }
     assert set(values) == set(Settings._fields)
     assert read_settings({variable(field): text for field, text in values.items()}) == Settings(
+        body_timeout_s=2,
         bundle=Path("/b.json"),
         hostname="::1",
         http_port=9,
@@ -31,7 +36,10 @@ def test_every_field_has_a_variable() -> None:
         log_level="debug",
         max_batch_tokens=7,
         max_client_batch_size=6,
+        max_concurrent_requests=8,
+        max_queue_tokens=10,
         payload_limit=5,
+        shutdown_delay_s=1,
         shutdown_timeout_s=0,
     )
 
