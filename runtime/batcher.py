@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,9 @@ from runtime.window import Window
 
 logger = logging.getLogger(__name__)
 
-LANES = 2
+import os
+
+LANES = int(os.environ.get("X_LANES", "2"))
 
 _DEAD = "the threads that run the models have ended"
 
@@ -174,7 +177,7 @@ class Batcher:
             while (batch := self._next()) is not None:
                 self._run(batch)
         except BaseException as error:  # the process boundary of a thread: its silence would be a hang
-            self._loop.call_soon_threadsafe(self._die, error)
+            self._tell(self._die, error)
 
     def _die(self, error: BaseException) -> None:
         """Answer everyone who waits, for nobody else will."""
@@ -202,7 +205,11 @@ class Batcher:
         started = time.perf_counter()
         outcomes = _outcomes(batch.model, batch.items)
         seconds = time.perf_counter() - started
-        self._loop.call_soon_threadsafe(self._settle, batch, outcomes, started, seconds)
+        self._tell(self._settle, batch, outcomes, started, seconds)
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _settle(self, batch: _Batch, outcomes: Sequence[_Row | Exception], started: float, seconds: float) -> None:
         for item, outcome in zip(batch.items, outcomes, strict=True):

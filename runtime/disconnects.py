@@ -21,9 +21,9 @@ class Disconnects:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = _Call(receive)
+        call = _Call(receive, send)
         try:
-            await self._app(scope, call.receive, send)
+            await self._app(scope, call.receive, call.send)
         except asyncio.CancelledError:
             if not call.gone:
                 raise
@@ -35,12 +35,13 @@ class Disconnects:
 class _Call:
     """One request, and the task that works on it."""
 
-    def __init__(self, receive: "Receive") -> None:
+    def __init__(self, receive: "Receive", send: "Send") -> None:
         task = asyncio.current_task()
         assert task is not None, "an ASGI application runs in a task"  # noqa: S101 - for the type checker
         self.task = task
         self.gone = False
         self._receive = receive
+        self._send = send
         self._watch: asyncio.Task[None] | None = None
 
     async def receive(self) -> "Message":
@@ -49,6 +50,11 @@ class _Call:
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._watch = asyncio.create_task(self._wait_for_the_end())
         return message
+
+    async def send(self, message: "Message") -> None:
+        """Pass on the answer: the work is done."""
+        self.end()
+        await self._send(message)
 
     def end(self) -> None:
         """Stop watching."""

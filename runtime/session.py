@@ -62,7 +62,10 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.log_severity_level = _ERRORS_ONLY
     # batches differ in shape, and both would keep the memory of the largest one for good
     options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = os.environ.get("X_ARENA", "1") == "1"
+    options.add_session_config_entry("session.intra_op.allow_spinning", os.environ.get("X_SPIN", "0"))
+    for pair in filter(None, os.environ.get("X_CONF", "").split(",")):
+        options.add_session_config_entry(*pair.split("="))
     return options
 
 
