@@ -4,20 +4,11 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from runtime.errors import StartError
 from runtime.settings import Settings, read_settings
 
-if TYPE_CHECKING:
-    import socket
-
-    import uvicorn
-
-    from runtime.service import Service
-
 EXIT_INTERRUPTED = 130
-_BACKLOG = 2048  # connections that may wait to be accepted
 
 USAGE = """\
 usage: python -m runtime                             serve
@@ -106,52 +97,11 @@ def serve(settings: Settings) -> int:
     """
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
-    # what follows takes longer to import than a probe should
-    import asyncio  # noqa: PLC0415
-
-    import uvicorn  # noqa: PLC0415
-
-    from runtime import app, logs  # noqa: PLC0415
+    from runtime import logs, server  # noqa: PLC0415 - takes longer to import than a probe should
 
     logs.configure(settings.log_level)
-    service = app.create_service(settings)
-    config = uvicorn.Config(
-        app.create_app(service, settings=settings),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
-    )
-    with _listen(settings) as listener, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_load_and_serve(service, server=uvicorn.Server(config), listener=listener))
+    server.run(settings)
     return 0
-
-
-def _listen(settings: Settings) -> "socket.socket":
-    import socket  # noqa: PLC0415 - as above
-
-    family = socket.AF_INET6 if ":" in settings.hostname else socket.AF_INET
-    address = (settings.hostname, settings.http_port)
-    try:
-        return socket.create_server(address, family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise StartError(f"cannot listen on `{settings.hostname}:{settings.http_port}`: {error.strerror}") from error
-
-
-async def _load_and_serve(service: "Service", *, server: "uvicorn.Server", listener: "socket.socket") -> None:
-    import asyncio  # noqa: PLC0415 - already loaded here, and not by a probe
-
-    loading = asyncio.create_task(service.load())
-    serving = asyncio.create_task(server.serve([listener]))
-    await asyncio.wait({loading, serving}, return_when=asyncio.FIRST_EXCEPTION)
-    server.should_exit = True
-    await serving
-    await loading
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """Own the one table from errors to what is answered: status, type and code in each dialect; it raises nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runtime import errors
@@ -30,7 +30,7 @@ class Answer:
         return self.native_status if dialect == "native" else self.openai_status
 
 
-ANSWERS = {
+ANSWERS: Mapping[type[errors.RequestError], Answer] = {
     errors.MalformedError: Answer(openai_status=400, native_status=400),
     errors.InvalidError: Answer(openai_status=400, native_status=422),
     errors.EmptyError: Answer(openai_status=400, native_status=400, native_type="Empty"),
@@ -49,6 +49,13 @@ ANSWERS = {
     ),
     errors.PayloadError: Answer(openai_status=413, openai_code="payload_too_large", native_status=413),
     errors.MediaTypeError: Answer(openai_status=415, openai_code="unsupported_media_type", native_status=415),
+    errors.OverloadedError: Answer(
+        openai_status=429,
+        openai_type="requests",
+        openai_code="rate_limit_exceeded",
+        native_status=429,
+        native_type="Overloaded",
+    ),
     errors.LoadingError: Answer(
         openai_status=503,
         openai_type="server_error",
@@ -71,6 +78,8 @@ def answer(error: Exception, *, dialect: Dialect) -> tuple[int, ErrorBody, Mappi
     """Give the status, body and headers for an error; of one that is not the caller's, the body tells nothing."""
     if isinstance(error, errors.RequestError):
         row, message, param = ANSWERS[type(error)], error.message, error.param
+        if isinstance(error, errors.OverloadedError):
+            row = replace(row, headers={"retry-after": str(error.retry_after_s)})
     else:
         row, message, param = INTERNAL, "the server failed to answer; its log says why", None
     return row.status(dialect), _body(row, message, param, dialect=dialect), row.headers

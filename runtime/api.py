@@ -8,12 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import schemas
-from runtime.errors import MediaTypeError, PayloadError, SlowBodyError
+from runtime.admission import Room
+from runtime.errors import MediaTypeError, OverloadedError, PayloadError, SlowBodyError
 from runtime.handler import Backend, Reply
 from runtime.keys import Keys
 from runtime.routes import Route
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+_BODIES = 32  # of the greatest length that may be read at a time
 
 
 class Api:
@@ -24,6 +28,7 @@ class Api:
         self._keys = keys
         self._payload_limit = backend.settings.payload_limit
         self._body_timeout_s = backend.settings.body_timeout_s
+        self._bodies = Room(_BODIES * self._payload_limit)
 
     def endpoint(self, route: Route) -> Endpoint:
         """Make the endpoint of a route; it raises what is wrong with a request."""
@@ -49,13 +54,16 @@ class Api:
         too_long = PayloadError(f"the body is longer than `{self._payload_limit}` bytes")
         if int(request.headers.get("content-length", 0)) > self._payload_limit:
             raise too_long
+        if self._bodies.full:
+            raise OverloadedError("too many long bodies are being read", retry_after_s=1)
         body = bytearray()
         try:
-            async with asyncio.timeout(self._body_timeout_s):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > self._payload_limit:
-                        raise too_long
+            with self._bodies.hold(int(request.headers.get("content-length", self._payload_limit))):
+                async with asyncio.timeout(self._body_timeout_s):
+                    async for chunk in request.stream():
+                        body += chunk
+                        if len(body) > self._payload_limit:
+                            raise too_long
         except TimeoutError as error:
             raise SlowBodyError(f"the body did not arrive within `{self._body_timeout_s}` s") from error
         return bytes(body)

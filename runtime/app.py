@@ -11,13 +11,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as PathRoute
 
+from runtime.admission import Admission
 from runtime.answers import Dialect, answer
 from runtime.api import Api, Endpoint, response_of
 from runtime.bundle import read_bundle
+from runtime.disconnects import Disconnects
 from runtime.documentation import documentation_routes
 from runtime.errors import MethodError, RequestError, UnknownRouteError
 from runtime.handler import WORK_HEADERS, Backend, Reply
 from runtime.keys import Keys, read_keys
+from runtime.metrics import Metrics
 from runtime.page import Limits, Page
 from runtime.request_ids import RequestIds
 from runtime.routes import ROUTES, Route, dialect_of
@@ -43,6 +46,8 @@ def create_service(settings: Settings) -> Service:
         golden=settings.golden,
         threads=settings.intra_op_threads or usable_threads(),
         max_batch_tokens=settings.max_batch_tokens,
+        admission=Admission(max_entries=settings.max_concurrent_requests, max_tokens=settings.max_queue_tokens),
+        metrics=Metrics(),
     )
 
 
@@ -56,7 +61,7 @@ def create_app(service: Service, *, settings: Settings) -> Starlette:
     table = (*ROUTES, *documentation_routes(ROUTES, has_keys=bool(keys)))
     app = Starlette(
         routes=[*_page_routes(service, settings), *(_path_route(route, api) for route in table)],
-        middleware=[Middleware(RequestIds), *_cors(settings)],
+        middleware=[Middleware(RequestIds), *_cors(settings), Middleware(Disconnects)],
         exception_handlers={HTTPException: _answer_routing},
     )
     app.router.redirect_slashes = False  # to an address that is not what a proxy calls this server

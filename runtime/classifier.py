@@ -13,6 +13,7 @@ from runtime.errors import InvalidError, ModelError
 from runtime.scoring import activate, answer, last_tokens
 from runtime.session import Session
 from runtime.template import render
+from runtime.timings import Timings
 from runtime.tokenizer import Entry, Pair, Token, Tokenizer
 
 _LEAST_ROOM = 2  # a token of each
@@ -28,6 +29,7 @@ class Classes:
     labels: tuple[str, ...]
     tokens: int
     truncated: int
+    timings: Timings | None = None
 
 
 class Classifier:

@@ -14,6 +14,7 @@ from runtime.errors import InvalidError, ModelError
 from runtime.layers import apply, load_layer
 from runtime.pooling import cut, pool, unit
 from runtime.session import Session
+from runtime.timings import Timings
 from runtime.tokenizer import Entry, Text, Token, Tokenizer
 
 
@@ -24,6 +25,7 @@ class Embeddings:
     vectors: NDArray[np.float32]
     tokens: int
     truncated: int
+    timings: Timings | None = None
 
 
 class Embedder:

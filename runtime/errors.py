@@ -4,7 +4,8 @@ ServingError
 |-- StartError             this process cannot serve: it says so in one line and ends
 |   |-- SettingsError      2  the environment
 |   |-- BundleError        1  `bundle.json`, or a file that it names
-|   `-- ModelError         1  a graph or tokenizer that is not what the bundle says
+|   |-- ModelError         1  a graph or tokenizer that is not what the bundle says
+|   `-- WorkerError        1  a thread that runs the models has died
 |-- RequestError           the caller's: answered with what to change, never logged
 |   |-- MalformedError         not JSON
 |   |-- InvalidError           JSON that does not fit; `param` names the field
@@ -16,6 +17,7 @@ ServingError
 |   |-- PayloadError           more bytes than are read
 |   |-- MediaTypeError         a body that does not claim to be JSON
 |   |-- SlowBodyError          a body that does not come to its end
+|   |-- OverloadedError        more work than is taken at a time; it says when to come again
 |   `-- LoadingError           too early: the models are not loaded yet
 `-- InferenceError         ours: answered without details, logged
 """
@@ -43,6 +45,10 @@ class BundleError(StartError):
 
 class ModelError(StartError):
     """A graph or tokenizer is not what the bundle says."""
+
+
+class WorkerError(StartError):
+    """A thread that runs the models has died, which no error of theirs should bring about."""
 
 
 class RequestError(ServingError):
@@ -92,6 +98,14 @@ class MediaTypeError(RequestError):
 
 class SlowBodyError(RequestError):
     """The body did not arrive in the time that it has."""
+
+
+class OverloadedError(RequestError):
+    """There is more to do than is taken at a time."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class LoadingError(RequestError):

@@ -106,7 +106,7 @@ EXAMPLES: Mapping[Handler, Example] = {
             "served_model_name": "embedder",
             "model_type": {"embedding": {"pooling": "mean"}},
             "max_input_length": 2048,
-            "max_batch_tokens": 4096,
+            "max_batch_tokens": 1024,
             "max_client_batch_size": 2048,
             "payload_limit": 2000000,
             "auto_truncate": True,
@@ -117,4 +117,6 @@ EXAMPLES: Mapping[Handler, Example] = {
         }
     ),
     health.health: Example(response={"status": "ok"}),
+    health.livez: Example(response={"status": "ok"}),
+    health.metrics: Example(response='te_request_count_total{method="single"} 1.0\n'),
 }

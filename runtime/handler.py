@@ -10,6 +10,7 @@ from runtime.service import Service
 from runtime.settings import Settings
 
 if TYPE_CHECKING:  # the tokenizers come with the models, after the server listens
+    from runtime.timings import Timings
     from runtime.tokenizer import Text
 
 WORK_HEADERS = ("x-compute-type", "x-compute-characters", "x-compute-tokens", "x-truncated")
@@ -65,6 +66,10 @@ class Result(Protocol):
     def truncated(self) -> int:
         """Count the texts that were cut."""
 
+    @property
+    def timings(self) -> "Timings | None":
+        """Say where the time went."""
+
 
 def work_headers(texts: Iterable["Text"], *, result: Result) -> dict[str, str]:
     """Say what a request cost, with TEI's names, and how many of its texts were cut, if any were."""
@@ -73,6 +78,8 @@ def work_headers(texts: Iterable["Text"], *, result: Result) -> dict[str, str]:
         "x-compute-characters": str(sum(map(len, texts))),
         "x-compute-tokens": str(result.tokens),
     }
+    if result.timings is not None:
+        headers |= result.timings.headers()
     if result.truncated:
         headers["x-truncated"] = str(result.truncated)
     return headers

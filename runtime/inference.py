@@ -102,9 +102,7 @@ def run(
 
     Raises EmptyError for an entry without tokens, and InferenceError for a row that holds NaN or infinity.
     """
-    lengths = [len(entry.ids) for entry in entries]
-    if not all(lengths):
-        raise EmptyError(f"text `{lengths.index(0)}` has no tokens")
+    lengths = lengths_of(entries)
     budget = max_batch_tokens if model.model.batching else _ALONE
     batches = pack(lengths, max_batch_tokens=budget, groups=[entry.group for entry in entries])
     packed = np.concatenate([model.forward([entries[position] for position in batch]) for batch in batches])
@@ -113,3 +111,11 @@ def run(
     rows = np.empty_like(packed)
     rows[[position for batch in batches for position in batch]] = packed
     return rows
+
+
+def lengths_of(entries: Sequence[Entry]) -> list[int]:
+    """Count the tokens of each entry; raises EmptyError for one without any."""
+    lengths = [len(entry.ids) for entry in entries]
+    if not all(lengths):
+        raise EmptyError(f"text `{lengths.index(0)}` has no tokens")
+    return lengths

@@ -57,12 +57,12 @@ class _Schemas:
         self._shapes = shapes
         self._schemas = schemas
 
-    def content(self, shape: Any, example: object = None) -> Json:  # noqa: ANN401 - as `Route.response`
+    def content(self, shape: Any, example: object = None, *, media_type: str = "application/json") -> Json:  # noqa: ANN401 - as `Route.response`
         """Describe a body of a type."""
         media: Json = {"schema": self._schemas[self._shapes.index(shape)]}
         if example is not None:
             media["example"] = example
-        return {"application/json": media}
+        return {media_type: media}
 
 
 def _shapes(route: Route) -> Iterator[Any]:
@@ -108,7 +108,9 @@ def _responses(route: Route, schema_of: _Schemas, *, has_keys: bool) -> Json:
     success = {
         "description": "The answer.",
         "headers": headers,
-        "content": schema_of.content(route.response, None if example is None else example.response),
+        "content": schema_of.content(
+            route.response, None if example is None else example.response, media_type=route.media_type
+        ),
     }
     refusals = {
         str(status): {

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from runtime.bundle import Model, Side
 from runtime.classifier import Classifier
 from runtime.scoring import best, rank
+from runtime.timings import Timings
 from runtime.tokenizer import Entry
 from runtime.windows import read_in_windows
 
@@ -21,6 +22,7 @@ class Ranking:
     scores: list[float]
     tokens: int
     truncated: int
+    timings: Timings | None = None
 
 
 class Reranker:

@@ -8,6 +8,7 @@ from runtime import cohere_dialect, health, openai_dialect, tei_dialect
 from runtime.answers import Dialect
 from runtime.cohere_shapes import CohereEmbedRequest, CohereEmbedResponse, CohereRerankRequest, RerankResponse
 from runtime.handler import Handler
+from runtime.metrics import CONTENT_TYPE
 from runtime.openai_shapes import (
     EmbeddingsRequest,
     EmbeddingsResponse,
@@ -46,6 +47,7 @@ class Route:
     request: type[Any]
     response: Any
     other: Mapping[int, Any] = field(default_factory=dict)
+    media_type: str = "application/json"
     dialect: Dialect
     public: bool = False
 
@@ -67,6 +69,19 @@ _EMBED = Route(
     request=EmbedRequest,
     response=list[list[float]],
     dialect="native",
+)
+
+_HEALTH = Route(
+    method="GET",
+    path="/health",
+    name="health",
+    summary="Say whether requests are answered",
+    handler=health.health,
+    request=NoFields,
+    response=Health,
+    other={503: Health},
+    dialect="native",
+    public=True,
 )
 
 ROUTES: Sequence[Route] = (
@@ -176,17 +191,18 @@ ROUTES: Sequence[Route] = (
         response=Info,
         dialect="native",
     ),
-    Route(
-        method="GET",
-        path="/health",
-        name="health",
-        summary="Say whether requests are answered",
-        handler=health.health,
-        request=NoFields,
-        response=Health,
-        other={503: Health},
-        dialect="native",
-        public=True,
+    _HEALTH,
+    replace(_HEALTH, path="/readyz", name="readyz"),
+    replace(_HEALTH, path="/livez", name="livez", summary="Say that the process lives", handler=health.livez, other={}),
+    replace(
+        _HEALTH,
+        path="/metrics",
+        name="metrics",
+        summary="Count what is served, for Prometheus",
+        handler=health.metrics,
+        response=str,
+        media_type=CONTENT_TYPE.partition(";")[0],
+        other={},
     ),
 )
 

@@ -31,7 +31,7 @@ class NoFields(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Whether requests are answered."""
 
-    status: Literal["ok", "loading"]
+    status: Literal["ok", "loading", "draining"]
 
 
 class OpenAIErrorDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,9 +60,10 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
-    # batches differ in shape, and both would keep the memory of the largest one for good
+    # batches differ in shape, and a pattern would be planned for each of them
     options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
+    # a thread that spins takes its time from the event loop, and from whoever shares the processor
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 

@@ -25,9 +25,12 @@ class Settings(NamedTuple):
     http_port: int = 8080
     intra_op_threads: int | None = None  # None: as many as this process may use
     log_level: str = "info"
-    max_batch_tokens: int = 4096  # padded tokens of one run of a graph
+    max_batch_tokens: int = 1024  # padded tokens of one run of a graph
     max_client_batch_size: int = 2048  # texts of one request
+    max_concurrent_requests: int = 512  # texts that are worked on or wait, of all requests
+    max_queue_tokens: int = 131_072  # and their tokens, estimated
     payload_limit: int = 2_000_000  # bytes of one request
+    shutdown_delay_s: int = 0  # after SIGTERM, to take what a load balancer sends until it has noticed
     shutdown_timeout_s: int = 8  # below the 10 s that `docker stop` waits
 
     @property
@@ -96,7 +99,10 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "log_level": _log_level,
     "max_batch_tokens": _integer(1, 10_000_000),
     "max_client_batch_size": _integer(1, 1_000_000),
+    "max_concurrent_requests": _integer(1, 1_000_000),
+    "max_queue_tokens": _integer(1, 1_000_000_000),
     "payload_limit": _integer(1, 1_000_000_000),
+    "shutdown_delay_s": _integer(0, 3_600),
     "shutdown_timeout_s": _integer(0, 86_400),
 }
 

@@ -19,10 +19,11 @@ BUILDER_ORDER = (
     " unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files prompts template tokenizer windows batch feeds session pooling weights"
-    " scoring layers embedder classifier reranker inference golden schemas answers keys service handler inputs"
-    " prompting encoding openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
-    " routes examples openapi documentation request_ids api page app probe selftest info __main__"
+    "errors logs settings threads bundle files prompts template timings tokenizer windows batch feeds session pooling"
+    " weights scoring layers embedder classifier reranker inference golden metrics admission window batcher scheduler"
+    " schemas answers keys service handler inputs prompting encoding openai_shapes openai_dialect cohere_shapes"
+    " cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api disconnects"
+    " page app server probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -43,6 +44,7 @@ RUNTIME_OWNERS = {
     "msgspec": {"bundle", "golden", "schemas", "openai_shapes", "cohere_shapes", "tei_shapes", "openapi"},
     "numpy": {
         "batch",
+        "batcher",
         "classifier",
         "embedder",
         "encoding",
@@ -52,14 +54,16 @@ RUNTIME_OWNERS = {
         "layers",
         "pooling",
         "reranker",
+        "scheduler",
         "scoring",
         "session",
         "weights",
     },
     "onnxruntime": {"session"},
+    "prometheus_client": {"metrics"},
     "starlette": {"api", "app", "page"},
     "tokenizers": {"tokenizer"},
-    "uvicorn": {"__main__"},
+    "uvicorn": {"server"},
 }
 
 

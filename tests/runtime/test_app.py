@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
+from runtime.admission import Admission
 from runtime.answers import Dialect
 from runtime.api import Api, Endpoint, response_of
 from runtime.app import answering_errors
@@ -14,6 +15,7 @@ from runtime.bundle import Bundle
 from runtime.handler import Backend
 from runtime.health import health
 from runtime.keys import Keys
+from runtime.metrics import Metrics
 from runtime.routes import ROUTES
 from runtime.schemas import NoFields
 from runtime.service import Service
@@ -38,12 +40,17 @@ def request_for(path: str, message: Message | None = None) -> Request:
     return Request(scope, receive)
 
 
-def endpoint_that_is_loading(bundle: Bundle, *, path: str) -> Endpoint:
-    backend = Backend(
-        service=Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64), settings=Settings()
+def loading(bundle: Bundle) -> Backend:
+    admission = Admission(max_entries=8, max_tokens=64)
+    service = Service(
+        bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64, admission=admission, metrics=Metrics()
     )
+    return Backend(service=service, settings=Settings())
+
+
+def endpoint_that_is_loading(bundle: Bundle, *, path: str) -> Endpoint:
     (route,) = (route for route in ROUTES if route.path == path)
-    return Api(backend, keys=Keys([])).endpoint(route)
+    return Api(loading(bundle), keys=Keys([])).endpoint(route)
 
 
 def answer_of(endpoint: Endpoint, path: str, message: Message | None = None) -> Response:
@@ -85,10 +92,7 @@ def test_an_inner_failure_is_logged_with_its_details_and_the_id_of_its_request(
 
 
 def test_health_says_that_models_are_loading(bundle: Bundle) -> None:
-    backend = Backend(
-        service=Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64), settings=Settings()
-    )
-    response = response_of(asyncio.run(health(backend, NoFields())))
+    response = response_of(asyncio.run(health(loading(bundle), NoFields())))
     assert (response.status_code, bytes(response.body)) == (503, b'{"status":"loading"}')
 
 

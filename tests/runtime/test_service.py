@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime.admission import Admission
 from runtime.bundle import Bundle, read_bundle
 from runtime.classifier import Classes, Input
 from runtime.errors import InvalidError, UnknownModelError
+from runtime.metrics import Metrics
 from runtime.service import Service, choose
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
@@ -62,8 +64,11 @@ PAIR = ("cat", "rates")
 
 
 async def asked(bundle: Bundle, name: str | None, *inputs: Input) -> tuple[str, Classes]:
-    service = Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64)
-    await service.load()
+    admission = Admission(max_entries=64, max_tokens=4096)
+    service = Service(
+        bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64, admission=admission, metrics=Metrics()
+    )
+    await service.load(on_death=lambda error: pytest.fail(str(error)))
     model, classes = await service.classify(inputs or [PAIR], model=name)
     return model.name, classes
 

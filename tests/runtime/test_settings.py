@@ -23,7 +23,10 @@ def test_every_field_has_a_variable() -> None:
         "log_level": "DEBUG",
         "max_batch_tokens": "7",
         "max_client_batch_size": "6",
+        "max_concurrent_requests": "8",
+        "max_queue_tokens": "10",
         "payload_limit": "5",
+        "shutdown_delay_s": "1",
         "shutdown_timeout_s": "0",
     }
     assert set(values) == set(Settings._fields)
@@ -39,7 +42,10 @@ def test_every_field_has_a_variable() -> None:
         log_level="debug",
         max_batch_tokens=7,
         max_client_batch_size=6,
+        max_concurrent_requests=8,
+        max_queue_tokens=10,
         payload_limit=5,
+        shutdown_delay_s=1,
         shutdown_timeout_s=0,
     )
 
