@@ -186,6 +186,17 @@ def _resolved(
     return _decided(model, sources.repository(model), folder=sources.folder(model))
 
 
+def other_wishes(manifest: Manifest, previous: Lock, *, names: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each thing that the manifest asks of the models called `names` and `previous` was not asked.
+
+    What that would lead to is not known here: no repository is opened.
+    """
+    for name in dict.fromkeys(names):
+        known = previous.models.get(name)
+        lines = _asked_differences(known.asked, asked_of(manifest.models[name])) if known else ["added"]
+        yield from (f"models.{name}: {line}" for line in lines)
+
+
 def asked_of(model: Model) -> dict[str, Any]:
     """Return what the manifest asks of a model, as the lock remembers it."""
     return model.model_dump(mode="json", exclude_none=True)
@@ -247,9 +258,7 @@ def differences(old: Lock, new: Lock) -> Iterator[str]:
 
 
 def _model_differences(before: LockedModel, after: LockedModel) -> Iterator[str]:
-    for key in sorted({*before.asked, *after.asked}):
-        if before.asked.get(key) != after.asked.get(key):
-            yield f"{key} asked for: {_shown(before.asked.get(key))} -> {_shown(after.asked.get(key))}"
+    yield from _asked_differences(before.asked, after.asked)
     for key in ("source", "revision", "licence", "is_gated"):
         if getattr(before, key) != getattr(after, key):
             yield f"{key}: {_shown(getattr(before, key))} -> {_shown(getattr(after, key))}"
@@ -258,6 +267,12 @@ def _model_differences(before: LockedModel, after: LockedModel) -> Iterator[str]
         if key != "files" and decided_before[key] != value:
             yield f"recipe.{key}: {_shown(decided_before[key])} -> {_shown(value)}"
     yield from _file_differences(before.files, after.files)
+
+
+def _asked_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            yield f"{key} asked for: {_shown(before.get(key))} -> {_shown(after.get(key))}"
 
 
 def _file_differences(before: Mapping[str, LockedFile], after: Mapping[str, LockedFile]) -> Iterator[str]:

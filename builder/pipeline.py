@@ -13,7 +13,7 @@ from builder.console import Console, size
 from builder.context import Context
 from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, InputError, Problem, ProblemsError
+from builder.errors import BuildImageError, InputError, Problem, ProblemsError, UnreachableError
 from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
@@ -67,7 +67,13 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
         cache_directory=settings.cache_directory,
         hub_access=hub_access(settings),
     )
-    locked = lock.resolve(read, previous, sources=sources, names=names, upgraded=upgraded)
+    try:
+        locked = lock.resolve(read, previous, sources=sources, names=names, upgraded=upgraded)
+    except (InputError, UnreachableError) as error:
+        changes = list(lock.other_wishes(read, previous, names=names)) if settings.locked else []
+        if not changes:
+            raise
+        raise _other_lock(changes, settings) from error  # what is wrong with another model is not asked about
     return Draft(manifest=read, images=images, previous=previous, lock=locked)
 
 
@@ -94,13 +100,17 @@ def settle(draft: Draft, settings: Settings) -> bool:
     """
     if not settings.locked:
         return lockfile.write(draft.lock, settings.lock_path)
-    changes = list(lock.differences(draft.previous, draft.lock))
-    if changes:
-        file = str(settings.lock_path)
-        hint = f"run `build-image lock --models {settings.models}` and commit `{settings.lock_path.name}`"
-        problems = [Problem(file=file, message=f"the manifest wants another lock: {change}") for change in changes]
-        raise ProblemsError(problems, hint=hint)
+    if changes := list(lock.differences(draft.previous, draft.lock)):
+        raise _other_lock(changes, settings)
     return False
+
+
+def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
+    """Return the refusal of a lock that is not the one there is."""
+    file = str(settings.lock_path)
+    hint = f"run `build-image lock --models {settings.models}` and commit `{settings.lock_path.name}`"
+    problems = [Problem(file=file, message=f"the manifest wants another lock: {change}") for change in changes]
+    return ProblemsError(problems, hint=hint)
 
 
 def make_plan(draft: Draft, settings: Settings) -> Plan:

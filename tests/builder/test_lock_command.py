@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.hub_server import HubServer
 
 COMMAND = str(Path(sys.executable).with_name("build-image"))
 RERANKER = "jinaai/jina-reranker-v2-base-multilingual"
+OTHER = "example/other-reranker"
 NO_ENGINE = "warning: the base image is not locked: cannot connect to the Docker Engine: No such file or directory\n"
 
 
@@ -34,13 +36,14 @@ class Project:
         }
         (self.folder / "models.yaml").write_text(json.dumps(content))
 
-    def run(self, *arguments: str) -> tuple[int, str, str]:
+    def run(self, *arguments: str, **variables: str) -> tuple[int, str, str]:
         environment = {
             **os.environ,
             "HF_ENDPOINT": self.hub.endpoint,
             "DOCKER_HOST": f"unix://{self.folder}/nothing.sock",
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "NO_PROXY": "127.0.0.1,localhost",
+            **variables,
         }
         command = [COMMAND, *arguments]
         ended = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -138,6 +141,55 @@ def test_what_quantises_dynamically_is_told(project: Project) -> None:
     assert err.endswith(
         "warning: models.reranker: `onnx/model_quantized.onnx` quantises what it computes by the range of a whole run: "
         "each text runs alone, or its answer would depend on others (`batching: true` allows that)\n"
+    )
+
+
+@pytest.fixture
+def variable(project: Project) -> Iterator[Project]:
+    """A project whose model is chosen by a variable, locked without it, and a Hub that has another model too."""
+    project.write(repo="${HF_RERANKER_MODEL_ID:-" + RERANKER + "}")
+    shutil.copytree(project.folder / "hub" / RERANKER, project.folder / "hub" / OTHER)
+    with project.hub:
+        project.run("lock")
+        yield project
+
+
+def test_a_variable_that_changed_changes_the_lock(variable: Project) -> None:
+    before = commit(variable)
+    code, out, err = variable.run("render", "--output", "out", HF_RERANKER_MODEL_ID=OTHER)
+    assert (code, out) == (0, "out/i\n")
+    assert err == (
+        "updated models.lock\n"
+        f"  models.reranker: repo asked for: `{RERANKER}` -> `{OTHER}`\n"
+        f"  models.reranker: source: `{RERANKER}` -> `{OTHER}`\n{moving(variable)}"
+    )
+    assert f"# reranker: {OTHER} at {before}\n" in (variable.folder / "out/i/Dockerfile").read_text()
+
+
+def test_a_variable_that_changed_is_refused_by_what_it_changes(variable: Project) -> None:
+    text = (variable.folder / "models.lock").read_text()
+    code, out, err = variable.run("lock", "--check", HF_RERANKER_MODEL_ID=OTHER)
+    assert (code, out, (variable.folder / "models.lock").read_text()) == (2, "", text)
+    wants = "error: models.lock: the manifest wants another lock: models.reranker: "
+    assert err == (
+        f"{NO_ENGINE}"
+        f"{wants}repo asked for: `{RERANKER}` -> `{OTHER}`\n"
+        f"{wants}source: `{RERANKER}` -> `{OTHER}`\n"
+        "hint: run `build-image lock --models models.yaml` and commit `models.lock`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HF_RERANKER_MODEL_ID", "example/absent"), ("HF_ALLOW_REMOTE_MODELS", "false")]
+)
+def test_what_a_variable_changes_is_told_where_the_hub_does_not_help(variable: Project, name: str, value: str) -> None:
+    variables = {"HF_RERANKER_MODEL_ID": OTHER, name: value}
+    code, out, err = variable.run("lock", "--check", **variables)
+    change = f"repo asked for: `{RERANKER}` -> `{variables['HF_RERANKER_MODEL_ID']}`"
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: models.lock: the manifest wants another lock: models.reranker: {change}\n"
+        "hint: run `build-image lock --models models.yaml` and commit `models.lock`\n"
     )
 
 

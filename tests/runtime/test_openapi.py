@@ -33,7 +33,8 @@ def outline(described: dict[str, Any]) -> str:
 def bodies(operation: dict[str, Any]) -> list[str]:
     described = [operation["requestBody"]] if "requestBody" in operation else []
     described.append(operation["responses"]["200"])
-    return [msgspec.json.encode(body["content"]["application/json"]["schema"]).decode() for body in described]
+    contents = [body["content"].items() for body in described]
+    return [f"{media} {msgspec.json.encode(held['schema']).decode()}" for each in contents for media, held in each]
 
 
 def test_what_clients_rely_on_is_seen_to_change(golden: Golden) -> None:
