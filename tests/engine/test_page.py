@@ -9,8 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from examples.quickstart import serving
+from runtime.documentation import PAGE
+from runtime.openapi import document
+from runtime.routes import ROUTES
 from tests.engine.command import ROOT, build_image, manifest
 from tests.runtime.page.browser import running_browser, visit
 
@@ -53,3 +57,13 @@ def test_an_image_without_a_network_shows_its_page_behind_a_forwarded_port(folde
         assert [len(seen.rows(table)) for table in ("Embedder", "Reranker", "Cosine similarity")] == [5, 5, 6]
         assert {urlsplit(request.url).netloc for request in seen.requests} == {urlsplit(address).netloc}
         assert seen.complaints == []
+
+
+def test_an_image_describes_its_routes(folder: Path, name: str) -> None:
+    ended = build_image("--models", manifest(folder, name))
+    assert ended.code == 0, ended.err
+    with serving(f"{name}:latest") as container, forwarded(container.name or "") as address:
+        described = requests.get(f"{address}openapi.json", timeout=20).json()
+        shown = requests.get(f"{address}docs", timeout=20).content
+    assert list(described["paths"]) == list(document(ROUTES, has_keys=False)["paths"])
+    assert shown == PAGE.read_bytes()
