@@ -60,7 +60,7 @@ def create_app(service: Service, *, settings: Settings) -> Starlette:
     api = Api(Backend(service=service, settings=settings), keys=keys)
     table = (*ROUTES, *documentation_routes(ROUTES, has_keys=bool(keys)))
     app = Starlette(
-        routes=[*_page_routes(service, settings), *(_path_route(route, api) for route in table)],
+        routes=[*_page_routes(service, settings, keys=keys), *(_path_route(route, api) for route in table)],
         middleware=[Middleware(RequestIds), *_cors(settings), Middleware(Disconnects)],
         exception_handlers={HTTPException: _answer_routing},
     )
@@ -68,9 +68,9 @@ def create_app(service: Service, *, settings: Settings) -> Starlette:
     return app
 
 
-def _page_routes(service: Service, settings: Settings) -> list[PathRoute]:
+def _page_routes(service: Service, settings: Settings, *, keys: Keys) -> list[PathRoute]:
     limits = Limits(texts_per_request=settings.max_client_batch_size, bytes_per_request=settings.payload_limit)
-    page = Page(service.models, limits=limits)
+    page = Page(service.models, limits=limits, keys=keys)
     return [
         PathRoute("/", answering_errors(page.index, dialect="native"), methods=["GET"]),
         PathRoute("/page/{name}", answering_errors(page.file, dialect="native"), methods=["GET"]),

@@ -9,8 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import schemas
-from runtime.bundle import Activation, Model, PoolingMode, Task
+from runtime.bundle import Activation, Model, PoolingMode, Task, Windows
 from runtime.errors import UnknownRouteError
+from runtime.keys import Keys
+from runtime.prompting import prompt_for
 
 FOLDER = Path(__file__).with_name("page")
 INDEX = "index.html"
@@ -50,7 +52,10 @@ HEADERS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
-    """What the page says of a model; `size_bytes` is that of all its files."""
+    """What the page says of a model; `size_bytes` is that of all its files.
+
+    `query_prompt` and `document_prompt` name what it is asked with unless another is chosen, empty for no prompt.
+    """
 
     name: str
     task: Task
@@ -64,7 +69,11 @@ class ModelFacts:
     normalize: bool
     prompts: dict[str, str]
     default_prompt: str | None
+    query_prompt: str
+    document_prompt: str
+    labels: Sequence[str]
     activation: Activation | None
+    windows: Windows | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +104,8 @@ class Document:
 class Page:
     """The page of one server, held in memory: it is a few files that do not change while the server runs."""
 
-    def __init__(self, models: Sequence[Model], *, limits: Limits) -> None:
+    def __init__(self, models: Sequence[Model], *, limits: Limits, keys: Keys) -> None:
+        self._keys = keys
         facts = PageFacts(models=[facts_of(model) for model in models], limits=limits)
         contents = {file.name: file.read_bytes() for file in FOLDER.iterdir() if file.suffix in _MEDIA_TYPES}
         contents[FACTS] = schemas.encode(facts)
@@ -106,13 +116,16 @@ class Page:
         return _answer(request, self._documents[INDEX])
 
     async def file(self, request: Request) -> Response:
-        """Answer one of the page's files, or the facts.
+        """Answer one of the page's files to everybody, or the facts to who may ask.
 
-        Raises UnknownRouteError.
+        Raises UnknownRouteError, and UnauthorizedError.
         """
-        document = self._documents.get(request.path_params["name"])
+        name = request.path_params["name"]
+        document = self._documents.get(name)
         if document is None:
             raise UnknownRouteError(f"there is no `{request.url.path}` here")
+        if name == FACTS:
+            self._keys.check(request.headers.get("authorization"))
         return _answer(request, document)
 
 
@@ -131,7 +144,11 @@ def facts_of(model: Model) -> ModelFacts:
         normalize=model.normalize,
         prompts=model.prompts,
         default_prompt=model.default_prompt,
+        query_prompt=prompt_for(model, "search_query"),
+        document_prompt=prompt_for(model, "search_document"),
+        labels=model.labels,
         activation=model.activation,
+        windows=model.windows,
     )
 
 

@@ -124,7 +124,7 @@ function refusal(response, body) {
 function hintFor(response) {
   const wait = response.headers.get("retry-after");
   const hints = {
-    401: "Enter the API key of this server, then rank again.",
+    401: "Enter a key of this server, then rank again.",
     413: "Shorten the longest document.",
     429: `The server is busy. Rank again ${wait ? `in ${wait} s` : "in a moment"}.`,
     500: "The server's log says why.",

@@ -3,10 +3,6 @@
 import { byId, count, element } from "./elements.js";
 import { splitDocuments } from "./ranking.js";
 
-// What sentence-transformers calls the prompt of each side; a model with other names uses its default prompt.
-const QUERY_PROMPTS = ["query"];
-const DOCUMENT_PROMPTS = ["document", "passage", "corpus"];
-
 /** Offer the models; those of a task that the image does not have are not asked about. */
 export function offerModels(models) {
   for (const [task, name] of [
@@ -24,8 +20,8 @@ export function offerModels(models) {
 export function offerOptions(models) {
   const embedder = models.find((model) => model.name === byId("embedder").value);
   if (!embedder) return;
-  offer("query-prompt", promptOptions(embedder), preferred(embedder, QUERY_PROMPTS));
-  offer("document-prompt", promptOptions(embedder), preferred(embedder, DOCUMENT_PROMPTS));
+  offer("query-prompt", promptOptions(embedder), embedder.query_prompt);
+  offer("document-prompt", promptOptions(embedder), embedder.document_prompt);
   offer(
     "dimensions",
     embedder.dimensions.map((width) => option(String(width), String(width))),
@@ -34,13 +30,7 @@ export function offerOptions(models) {
 }
 
 function promptOptions(embedder) {
-  const names = Object.keys(embedder.prompts).map((name) => option(name, name));
-  // a model with a default prompt is never asked without one
-  return embedder.default_prompt === null ? [option("", "none"), ...names] : names;
-}
-
-function preferred(embedder, names) {
-  return names.find((name) => name in embedder.prompts) ?? embedder.default_prompt ?? "";
+  return [option("", "none"), ...Object.keys(embedder.prompts).map((name) => option(name, name))];
 }
 
 function offer(id, options, chosen) {
@@ -77,8 +67,8 @@ function chosenEmbedder(models) {
   const width = Number(byId("dimensions").value);
   return {
     ...model,
-    queryPrompt: byId("query-prompt").value || null,
-    documentPrompt: byId("document-prompt").value || null,
+    queryPrompt: byId("query-prompt").value,
+    documentPrompt: byId("document-prompt").value,
     dimensions: width === model.dimensions[0] ? null : width,
   };
 }

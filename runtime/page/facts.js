@@ -2,7 +2,12 @@
 
 import { element } from "./elements.js";
 
-const TASKS = { embedding: "Embedder", reranker: "Reranker" };
+const TASKS = { embedding: "Embedder", reranker: "Reranker", classifier: "Classifier" };
+const SCORES = {
+  sigmoid: "sigmoid of the logit, 0 to 1",
+  softmax: "softmax of the logits, 0 to 1",
+  identity: "the logit itself",
+};
 
 /** Show one model. */
 export function factsPanel(model) {
@@ -18,14 +23,19 @@ export function factsPanel(model) {
 }
 
 function factsOf(model) {
-  const facts = [
+  return [
     ["Source", model.source],
     ["Revision", element("code", {}, model.revision)],
     ["Graph", element("code", {}, model.graph)],
     ["All files", megabytes(model.size_bytes)],
-    ["Length", `${model.max_length.toLocaleString("en")} tokens`],
+    ["Length", lengthOf(model)],
+    ...(model.task === "embedding" ? embeddingFacts(model) : scoreFacts(model)),
   ];
-  return [...facts, ...(model.task === "embedding" ? embeddingFacts(model) : [["Score", scoreOf(model)]])];
+}
+
+function lengthOf(model) {
+  const tokens = `${model.max_length.toLocaleString("en")} tokens`;
+  return model.windows ? `${tokens}, longer ones in windows that overlap by ${model.windows.overlap}` : tokens;
 }
 
 function embeddingFacts(model) {
@@ -36,8 +46,9 @@ function embeddingFacts(model) {
   ];
 }
 
-function scoreOf(model) {
-  return model.activation === "sigmoid" ? "sigmoid of the logit, 0 to 1" : "the logit itself";
+function scoreFacts(model) {
+  const score = ["Score", SCORES[model.activation]];
+  return model.task === "classifier" ? [["Labels", model.labels.join(", ")], score] : [score];
 }
 
 function promptsOf(model) {

@@ -16,7 +16,7 @@ function announce(text) {
   byId("status").textContent = text;
 }
 
-/** Show the image's models and let them be asked; with a key where the server wants one. */
+/** Show the server's models and let them be asked. */
 async function start() {
   try {
     facts = await readFacts({ key: byId("key").value });
@@ -24,9 +24,14 @@ async function start() {
     show(error);
     return;
   }
+  const canRank = facts.models.some((model) => model.task !== "classifier");
+  byId("question").hidden = !canRank;
+  byId("programs").hidden = !canRank;
+  byId("models").hidden = false;
   offerModels(facts.models);
   byId("facts").replaceChildren(...facts.models.map(factsPanel));
   showQuestion();
+  if (!canRank) announce("No model of this server ranks texts: it has neither an embedder nor a reranker.");
 }
 
 /** Keep what is derived from the form up to date. */
@@ -132,17 +137,21 @@ function cutNotes(model, ...readings) {
 
 /** Show what went wrong with what helps; a server that wants a key gets a field for it. */
 function show(error) {
-  if (error.name === "AbortError") {
-    announce("Stopped.");
-    return;
+  announce(error.name === "AbortError" ? "Stopped." : "");
+  if (error.name === "AbortError") return;
+  const needsKey = error.status === 401;
+  if (needsKey && !byId("key").value) {
+    announce("This server wants an API key. Enter it, then rank.");
+  } else {
+    byId("problem").replaceChildren(problemOf(error));
   }
-  announce("");
+  if (needsKey) askForKey();
+}
+
+function problemOf(error) {
   const known = error instanceof ApiError ? error : new ApiError(`This page failed: ${error.message}`);
   const hint = known.hint ? [element("p", {}, ...withCode(known.hint))] : [];
-  byId("problem").replaceChildren(
-    element("div", { class: "problem" }, element("p", {}, ...withCode(known.message)), ...hint),
-  );
-  if (known.status === 401) askForKey();
+  return element("div", { class: "problem" }, element("p", {}, ...withCode(known.message)), ...hint);
 }
 
 function askForKey() {

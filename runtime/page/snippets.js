@@ -56,9 +56,14 @@ function curl(question) {
 
 function embeddingsBody(embedder, input, prompt) {
   const body = { model: embedder.name, input };
-  if (prompt) body.prompt_name = prompt;
+  if (isSaid(prompt, embedder)) body.prompt_name = prompt;
   if (embedder.dimensions) body.dimensions = embedder.dimensions;
   return body;
+}
+
+/** Whether a request has to name its prompt to mean this one. */
+function isSaid(prompt, embedder) {
+  return prompt !== (embedder.default_prompt ?? "");
 }
 
 function curlRequest(path, body, { needsKey }) {
@@ -102,6 +107,6 @@ for score, text in sorted(zip(scores, documents), reverse=True):
 function pythonArguments(embedder, input, prompt) {
   const given = [`model=${JSON.stringify(embedder.name)}`, `input=${input}`];
   if (embedder.dimensions) given.push(`dimensions=${embedder.dimensions}`);
-  if (prompt) given.push(`extra_body={"prompt_name": ${JSON.stringify(prompt)}}`);
+  if (isSaid(prompt, embedder)) given.push(`extra_body={"prompt_name": ${JSON.stringify(prompt)}}`);
   return given.join(", ");
 }

@@ -10,7 +10,8 @@ import pytest
 
 from runtime import page
 from runtime.bundle import Bundle
-from tests.runtime.server import Server
+from tests.runtime.conftest import Folders
+from tests.runtime.server import Server, running_server
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -117,7 +118,11 @@ def test_the_facts_are_those_of_the_bundle_and_the_settings(server: Server, bund
                 "normalize": True,
                 "prompts": {"query": "search query: "},
                 "default_prompt": None,
+                "query_prompt": "query",
+                "document_prompt": "",
+                "labels": [],
                 "activation": None,
+                "windows": None,
             },
             {
                 "name": "ranker",
@@ -132,11 +137,25 @@ def test_the_facts_are_those_of_the_bundle_and_the_settings(server: Server, bund
                 "normalize": False,
                 "prompts": {},
                 "default_prompt": None,
+                "query_prompt": "",
+                "document_prompt": "",
+                "labels": ["LABEL_0"],
                 "activation": "sigmoid",
+                "windows": None,
             },
         ],
         "limits": {"texts_per_request": 64, "bytes_per_request": 100000},
     }
+
+
+def test_everybody_gets_the_page_and_only_who_has_a_key_the_facts(folders: Folders) -> None:
+    with running_server(folders.bundle, api_key="secret") as server:
+        asked = [
+            fetch(server, path, headers=headers)[0]
+            for path in ("/", "/page/page.js", "/page/models.json")
+            for headers in ({}, {"Authorization": "Bearer secret"})
+        ]
+    assert asked == [200, 200, 200, 200, 401, 200]
 
 
 def test_no_file_names_an_address_elsewhere() -> None:

@@ -71,6 +71,13 @@ class Visit:
 
 def visit(context: BrowserContext, base: str) -> Visit:
     """Open the page of the server at `base` and wait until it knows its models."""
+    made = open_page(context, base)
+    made.page.get_by_role("heading", name="Models").wait_for()
+    return made
+
+
+def open_page(context: BrowserContext, base: str) -> Visit:
+    """Open the page of the server at `base` and wait until it has asked for its models."""
     made = Visit(page=context.new_page(), base=base)
     # playwright sets an attribute on what it calls, and a built-in method takes none
     made.page.on("request", lambda request: made.requests.append(request))  # noqa: PLW0108 - as said
@@ -78,5 +85,4 @@ def visit(context: BrowserContext, base: str) -> Visit:
     made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
     with made.page.expect_response("**/page/models.json"):
         made.page.goto(base)
-    made.page.get_by_role("heading", name="curl").wait_for()
     return made

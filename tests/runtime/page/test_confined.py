@@ -4,7 +4,7 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Route
+from playwright.sync_api import BrowserContext, Route, expect
 
 from runtime.page import FOLDER
 from tests.runtime.page.browser import Visit, visit
@@ -43,6 +43,12 @@ def test_below_a_proxy_s_prefix_everything_is_asked_there(context: BrowserContex
     seen.rank()
     assert [request.url for request in seen.requests if "/some/prefix/" not in request.url] == []
     assert f"curl '{base}some/prefix/rerank'" in seen.page.get_by_role("region", name="Program with curl").inner_text()
+
+
+def test_the_description_of_every_route_is_a_link_away(shown: Visit) -> None:
+    shown.page.get_by_role("link", name="documentation").click()
+    expect(shown.page).to_have_url(f"{shown.base}docs")
+    expect(shown.page.get_by_text("/rerank", exact=True)).to_be_visible()
 
 
 def test_every_file_of_the_page_has_its_use(shown: Visit) -> None:

@@ -1,15 +1,14 @@
 """What a visitor is told when something goes wrong, and how they go on."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.runtime.conftest import Folders
-from tests.runtime.page.browser import Visit, visit
-from tests.runtime.server import running_server
-
-UNAUTHORIZED = {"error": {"message": "no valid key was sent", "type": "invalid_request_error", "param": None}}
+from tests.runtime.page.browser import Visit, open_page, visit
+from tests.runtime.server import Server, running_server
 
 
 def told(visit: Visit) -> str:
@@ -74,51 +73,47 @@ def test_a_server_that_is_gone_is_told(folders: Folders, context: BrowserContext
         assert told(seen) == "The server does not answer.\nIs it running, and its port still forwarded?"
 
 
+@pytest.fixture(scope="module")
+def closed(folders: Folders) -> Iterator[Server]:
+    """A server that wants a key."""
+    with running_server(folders.bundle, api_key="secret") as server:
+        yield server
+
+
 @pytest.fixture
-def guarded(shown: Visit) -> Visit:
-    """A page whose server wants a key, as a proxy before it would."""
-
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":
-            route.fallback()
-        else:
-            route.fulfill(status=401, json=UNAUTHORIZED)
-
-    shown.page.route("**/v1/embeddings", guard)
-    shown.page.route("**/rerank", guard)
-    shown.page.route("**/page/models.json", guard)
-    return shown
+def guarded(context: BrowserContext, closed: Server) -> Visit:
+    return open_page(context, f"http://127.0.0.1:{closed.port}/")
 
 
-def test_a_key_is_asked_for_where_the_server_wants_one(guarded: Visit) -> None:
-    expect(guarded.page.get_by_label("API key")).to_be_hidden()
-    assert told(guarded) == "no valid key was sent\nEnter the API key of this server, then rank again."
+def test_a_server_that_wants_a_key_is_asked_nothing_without_one(guarded: Visit) -> None:
+    expect(guarded.page.get_by_role("status")).to_have_text("This server wants an API key. Enter it, then rank.")
     expect(guarded.page.get_by_label("API key")).to_be_focused()
+    expect(guarded.page.get_by_role("heading", name="Models")).to_be_hidden()
+    expect(guarded.page.get_by_role("alert")).to_be_empty()
 
 
 def test_a_key_that_is_entered_is_sent_with_every_question(guarded: Visit) -> None:
-    told(guarded)
+    expect(guarded.page.get_by_label("API key")).to_be_focused()
     guarded.page.keyboard.type("secret")
     guarded.page.keyboard.press("Enter")
     expect(guarded.page.get_by_text("5 documents ranked.")).to_be_visible()
+    assert [len(guarded.rows(table)) for table in ("Embedder", "Reranker")] == [5, 5]
 
 
-def test_a_wrong_key_is_asked_for_again(guarded: Visit) -> None:
-    told(guarded)
+def test_a_wrong_key_is_told_and_asked_for_again(guarded: Visit) -> None:
     guarded.page.get_by_label("API key").fill("guess")
-    assert told(guarded).startswith("no valid key was sent")
-
-
-def test_a_key_is_asked_for_even_before_the_models_are_known(guarded: Visit) -> None:
-    guarded.page.reload()
+    assert told(guarded) == "the key is none of this server's\nEnter a key of this server, then rank again."
     expect(guarded.page.get_by_label("API key")).to_be_focused()
+
+
+def test_a_key_that_is_no_longer_taken_is_asked_for_again(guarded: Visit) -> None:
     guarded.page.get_by_label("API key").fill("secret")
     guarded.rank()
-    assert len(guarded.rows("Reranker")) == 5
+    guarded.page.get_by_label("API key").fill("guess")
+    assert told(guarded).startswith("the key is none of this server's")
 
 
 def test_a_key_is_not_kept(guarded: Visit) -> None:
-    told(guarded)
     guarded.page.get_by_label("API key").fill("secret")
     guarded.rank()
     kept = guarded.page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]")

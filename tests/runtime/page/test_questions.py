@@ -12,7 +12,7 @@ from tests.runtime.conftest import Folders
 from tests.runtime.page.browser import Visit, visit
 from tests.runtime.server import Server, running_server
 
-PROMPTS = {"query": "search query: ", "passage": "search: ", "title": ""}
+PROMPTS = {"query": "search query: ", "passage": "search: ", "title": "title: "}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def served(folders: Folders, tmp_path: Path, *, task: str) -> Path:
     entries = {
         "embedding": tiny.embedder_entry(folders.embedder),
         "reranker": tiny.reranker_entry(folders.reranker),
+        "classifier": tiny.classifier_entry(folders.classifier),
     }
     return tiny.write_bundle(tmp_path / "bundle.json", entries[task])
 
@@ -57,7 +58,7 @@ def test_what_is_asked_of_one_embedder_and_one_reranker(shown: Visit) -> None:
     embeddings = {"model": "tiny", "dimensions": None, "encoding_format": "base64"}
     assert shown.posted("v1/embeddings") == [
         {**embeddings, "input": ["cat"], "prompt_name": "query"},
-        {**embeddings, "input": ["rates", "cat"], "prompt_name": None},
+        {**embeddings, "input": ["rates", "cat"], "prompt_name": ""},
     ]
     assert shown.posted("rerank") == [{"model": "ranker", "query": "cat", "documents": ["rates", "cat"]}]
 
@@ -110,7 +111,7 @@ def test_only_what_the_embedder_has_is_asked_about(chosen: Visit) -> None:
 
 def test_each_side_begins_with_the_prompt_that_is_called_after_it(chosen: Visit) -> None:
     chosen.page.get_by_label("Embedder", exact=True).select_option("prompted")
-    assert offered(chosen, "Prompt of the query") == ["query", "passage", "title"]  # the default leaves no "none"
+    assert offered(chosen, "Prompt of the query") == ["none", "query", "passage", "title"]
     chosen.rank(query="cat", documents="cat")
     assert [body["prompt_name"] for body in chosen.posted("v1/embeddings")] == ["query", "passage"]
 
@@ -148,3 +149,15 @@ def test_an_image_without_an_embedder_has_a_page_without_one(
         assert [row[0] for row in seen.rows("Reranker")] == ["1", "2", "3", "4", "5"]
         assert seen.page.get_by_role("table").count() == 1
         assert seen.page.get_by_role("region", name="Program with openai").count() == 0
+
+
+def test_an_image_of_classifiers_alone_says_that_it_ranks_nothing(
+    folders: Folders, context: BrowserContext, tmp_path: Path
+) -> None:
+    with running_server(served(folders, tmp_path, task="classifier")) as server:
+        seen = visit(context, f"http://127.0.0.1:{server.port}/")
+        expect(seen.page.get_by_role("status")).to_have_text(
+            "No model of this server ranks texts: it has neither an embedder nor a reranker."
+        )
+        expect(seen.page.get_by_role("button", name="Rank")).to_be_hidden()
+        expect(seen.page.get_by_role("article", name="sorter")).to_contain_text(", ".join(tiny.LABELS))
