@@ -17,8 +17,9 @@ bench:
 	@scripts/setup
 	@scripts/ensure-engine
 	@scripts/ensure-base
-	@.venv/bin/python benchmarks/build.py
-	@.venv/bin/python benchmarks/company.py
+	@.venv/bin/python -m benchmarks.build
+	@.venv/bin/python -m benchmarks.company
+	@.venv/bin/python -m benchmarks.integrity
 
 lock:
 	@scripts/setup

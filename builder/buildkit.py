@@ -14,10 +14,10 @@ from builder import filesync, wire
 from builder.context import SOURCE_DATE_EPOCH, Context
 from builder.engine import Engine, JsonStream
 from builder.errors import BuildFailedError, BuildImageError, InputError, UnreachableError
+from builder.network import SECRET_LIMIT_BYTES
 from builder.session import CallError, Session, Status, Streaming, Unary
 from builder.trace import CANCELLED, Event, StepTracker, TraceDecoder, WarningEvent
 
-SECRET_LIMIT_BYTES = 500_000  # BuildKit's own limit for one secret
 HEALTH = "/grpc.health.v1.Health/Check"
 SECRETS = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
 CREDENTIALS = "/moby.filesync.v1.Auth/Credentials"

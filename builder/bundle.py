@@ -1,5 +1,6 @@
 """Own `bundle.json`: the decisions about an image's models as the runtime reads them; it decides nothing."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,11 @@ def document(models: "Sequence[LockedModel]", *, cache: str = CACHE) -> bytes:
     content = {"version": VERSION, "models": [_entry(model, cache=cache) for model in models]}
     # Sorted, because a lock that is read back has its keys in another order than one that was just made.
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def digest(text: bytes) -> str:
+    """Return the digest by which an image's label names its `bundle.json`."""
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
 def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:

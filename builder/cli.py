@@ -5,46 +5,30 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from builder import __version__, unchanged
+from builder import __version__, commands, usage
 from builder import report as reports
 from builder.console import Console, size
-from builder.errors import BuildImageError, FailedError, InputError, InternalError, UnreachableError
+from builder.errors import (
+    BuildImageError,
+    FailedError,
+    InputError,
+    InternalError,
+    OutputClosedError,
+    UnreachableError,
+)
 from builder.settings import Settings
 
-if TYPE_CHECKING:
-    from builder.cache import Filled
-    from builder.pipeline import Draft
-    from builder.plan import Plan
-
 EXIT_INTERRUPTED = 130
+EXIT_OUTPUT_CLOSED = 141  # of a program that SIGPIPE ends, in a shell
 _PATH = click.Path(path_type=Path)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-EXIT_CODES = """\b
-Exit codes:
-  0    every image is built, tested and tagged
-  1    a build, a smoke test or a tag failed
-  2    the manifest, a flag or the environment is wrong
-  3    a bug of build-image
-  4    the Docker Engine or the Hub is not reachable
-  130  interrupted
-"""
-
-EXAMPLES = """\b
-Examples:
-  build-image --models models.yaml
-  build-image --models models.yaml --image retrieval --report report.json
-  build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
-  build-image --models models.yaml --locked
-  build-image render --models models.yaml --output rendered
-"""
 
 
 def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,9 +41,10 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(
+    cls=usage.Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+    epilog=f"{usage.EXAMPLES}\n{usage.EXIT_CODES}",
 )
 @_manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
@@ -75,7 +60,7 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
 @click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
-@click.version_option(__version__)
+@usage.version_option
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
@@ -103,7 +88,7 @@ def render(console: Console, /, output: Path, **flags: Any) -> None:  # noqa: AN
 
     settings = _settings(**flags)
     draft = pipeline.draft(settings)
-    _settle(draft, settings, console)
+    commands.settle(draft, settings, console)
     for plan in pipeline.make_plan(draft, settings).images:
         target = output / plan.name
         made = pipeline.make_context(plan, version=settings.version)
@@ -142,7 +127,7 @@ def lock(console: Console, /, upgraded: tuple[str, ...], *, check: bool, **flags
             draft = pipeline.pin_base(draft, engine.base_digest)
     except UnreachableError as error:
         console.warn(f"the base image is not locked: {error.message}")
-    _settle(draft, settings, console)
+    commands.settle(draft, settings, console)
     for name in draft.models:
         model = draft.lock.models[name]
         licence = model.licence or "no licence named"
@@ -190,7 +175,7 @@ def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's 
     HF_PRELOAD_TARGETS=embedding,reranker selects by task.
     HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
     """  # noqa: D301 - click's own mark
-    filled = _filled_cache(_settings(**flags), console)
+    filled = commands.fill_cache(_settings(**flags), console)
     for model in filled.models:
         console.result(str(filled.cache.link(model)))
 
@@ -208,7 +193,7 @@ def serve(console: Console, /, port: int | None, **flags: Any) -> None:  # noqa:
 
     serving.require_libraries()
     settings = _settings(**flags)
-    filled = _filled_cache(settings, console, is_quick=True)
+    filled = commands.fill_cache(settings, console, is_quick=True)
     launch = serving.prepare(filled.models, filled.cache, environment=settings.environment, port=port)
     console.say(f"serving {', '.join(model.name for model in filled.models)} at {launch.address}")
     serving.replace_process(launch)
@@ -236,11 +221,12 @@ def prune(console: Console, /, *, force: bool) -> None:
 
 
 @command.command()
-def schema() -> None:
+@click.pass_obj
+def schema(console: Console, /) -> None:
     """Print the JSON Schema of the manifest, for editors."""
     from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
 
-    click.echo(manifest.schema())
+    console.result(manifest.schema())
 
 
 def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
@@ -253,16 +239,6 @@ def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # no
     return Settings(version=__version__, environment=os.environ, ca_bundle=trusted, **flags)
 
 
-def _filled_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":
-    """Lock the models and bring them into the local cache."""
-    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for it
-
-    draft = pipeline.draft(settings)
-    _settle(draft, settings, console)
-    with console.live():
-        return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
-
-
 def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
@@ -273,72 +249,13 @@ def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Pat
     secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
     console.hide(network.sensitive(secrets))
     settings = Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
-    made = _spared(settings, console) or _made(settings, secrets, console)
+    made = commands.build(settings, secrets=secrets, console=console)
     console.result(reports.table(made))
     if report is not None:
         reports.write(reports.text(made, redact=console.redact), report)
     failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
     if failed:
         raise SystemExit(max(failed))
-
-
-def _spared(settings: Settings, console: Console) -> reports.Report | None:
-    """Return the report of a run that would change nothing, which is told without building."""
-    memory = None if settings.no_cache else unchanged.recall(settings)
-    if memory is None:
-        return None
-    from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
-
-    with Engine.connect() as engine:
-        found = unchanged.report(memory, engine)
-    if found is not None:
-        console.say("nothing has changed since these images were made; --no-cache makes them again")
-    return found
-
-
-def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
-    """Lock, plan and run, and remember a run that succeeded."""
-    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
-    from builder.engine import Engine  # noqa: PLC0415
-
-    draft = pipeline.draft(settings)
-    with Engine.connect() as engine, console.live():
-        draft = pipeline.pin_base(draft, engine.base_digest)
-        _settle(draft, settings, console)
-        plan = pipeline.make_plan(draft, settings)
-        folders = _model_folders(plan, settings)
-        fingerprint = unchanged.fingerprint(settings, folders)
-        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
-        made = reports.make(results)
-        if plan.is_repeatable and all(result.error is None for result in results):
-            bases = {image.base: engine.image_id(image.base) for image in plan.images}
-            memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
-            unchanged.remember(settings, memory)
-    return made
-
-
-def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
-    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
-    models = [model for image in plan.images for model in image.models if model.folder]
-    return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
-
-
-def _settle(draft: "Draft", settings: Settings, console: Console) -> None:
-    """Write the lock, and tell what in it moved or may move."""
-    from builder import lock, pipeline, recipe  # noqa: PLC0415 - as its callers
-
-    had_lock = settings.lock_path.exists()
-    if pipeline.settle(draft, settings):
-        console.say(f"{'updated' if had_lock else 'wrote'} {settings.lock_path}")
-        for line in lock.differences(draft.previous, draft.lock) if had_lock else ():
-            console.say(f"  {line}")
-    for name in draft.models:
-        model = draft.lock.models[name]
-        if model.is_fetched and model.revision != model.asked["revision"]:
-            held = f"`{model.asked['revision']}` may move; the lock holds it at {model.revision}"
-            console.warn(f"models.{name}.revision: {held}")
-        for warning in recipe.warnings(model.recipe):
-            console.warn(f"models.{name}: {warning}")
 
 
 def main() -> NoReturn:
@@ -349,9 +266,19 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each exit code
-    """Run the command line and return its exit code; this is the one place where every failure ends."""
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
     console = Console(out=sys.stdout, err=sys.stderr)
+    try:
+        return _exit_code(arguments, console)
+    except OutputClosedError:
+        return EXIT_OUTPUT_CLOSED
+    finally:
+        console.close()
+
+
+def _exit_code(arguments: Sequence[str], console: Console) -> int:
+    """Run the command line; this is the one place where every failure ends."""
     try:
         command.main(arguments, prog_name="build-image", standalone_mode=False, obj=console)
     except BuildImageError as error:
@@ -365,8 +292,6 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each
         return EXIT_INTERRUPTED
     except SystemExit as error:
         return int(error.code or 0)
-    except BrokenPipeError:
-        return FailedError.exit_code
     except Exception as error:  # the process boundary
         console.error(_bug(console.redact("".join(traceback.format_exception(error))), error))
         return InternalError.exit_code

@@ -11,10 +11,17 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from builder.errors import BuildFailedError, BuildImageError, ProblemsError, SmokeFailedError
+from builder.errors import (
+    BuildFailedError,
+    BuildImageError,
+    FailedError,
+    OutputClosedError,
+    ProblemsError,
+    SmokeFailedError,
+)
 from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEvent
 
 MASK = "***"
@@ -64,10 +71,11 @@ class Console:
         return text
 
     def result(self, text: str) -> None:
-        """Write a result to stdout."""
-        with self._lock:
-            self._out.write(self.redact(text) + "\n")
-            self._out.flush()
+        """Write a result to stdout; raises FailedError where it can't be, such as on a full disk."""
+        try:
+            self._put(self._out, text)
+        except OSError as error:
+            raise FailedError(f"cannot write to stdout: {error.strerror}") from error
 
     def say(self, text: str) -> None:
         """Tell how things go."""
@@ -120,9 +128,25 @@ class Console:
         if self._live:  # has a lock of its own, under which it asks for the running lines
             self._live.console.print(self.redact(text), markup=False, highlight=False, soft_wrap=True)
             return
+        with suppress(OSError):  # a log on a full disk stops no run, and the exit code still tells
+            self._put(self._err, text)
+
+    def _put(self, stream: TextIO, text: str) -> None:
+        """Write a line; raises OutputClosedError where nobody reads it any more, OSError where it can't be kept."""
         with self._lock:
-            self._err.write(self.redact(text) + "\n")
-            self._err.flush()
+            try:
+                stream.write(self.redact(text) + "\n")
+                stream.flush()
+            except BrokenPipeError as error:
+                raise OutputClosedError from error
+
+    def close(self) -> None:
+        """Drop what could not be written: at its end Python would try again, and complain."""
+        for stream in (self._out, self._err):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def running_lines(self) -> list[str]:
         """Return a line for each step that runs now, for the live display."""

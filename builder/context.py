@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # 2024-01-01T00:00:00Z. Every file of a context and of an image carries it, so equal content is an equal layer.
 SOURCE_DATE_EPOCH = 1704067200
 
+_SERVER_PARTS = ("*.py", "*.html", "page/*")  # what of the server's folder is baked
+
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
@@ -75,7 +77,8 @@ def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
     """Return what only an image that serves is built from."""
     server = _runtime_folder()
     files: dict[str, bytes | Path] = {"stages/requirements.txt": server / "requirements.txt"}
-    files |= {f"app/app/runtime/{module.name}": module.read_bytes() for module in server.glob("*.py")}
+    parts = [part for pattern in _SERVER_PARTS for part in server.glob(pattern)]
+    files |= {f"app/app/runtime/{part.relative_to(server)}": part.read_bytes() for part in parts}
     files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
     return files
 

@@ -44,6 +44,15 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def plain(text: str) -> Mapping[str, Any]:
+    """Read the mapping that a stranger's YAML holds, without variables; empty where it holds none."""
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError):  # PyYAML's constructors check little
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
     """Read YAML 1.1 as PyYAML's safe loader does, but refuse duplicate keys and fill in variables."""
     reader = _Reader(file=file, environment=environment)

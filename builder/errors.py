@@ -6,12 +6,14 @@ Branches differ by what the caller can do about it:
     |-- InputError            2  change what you gave: manifest, flags, environment
     |   `-- ProblemsError        several problems, each with its place
     |-- FailedError           1  what was asked for was tried and failed
+    |   |-- AbsentError          the engine has nothing of that name
     |   |-- BuildFailedError     a step of the Dockerfile
     |   `-- SmokeFailedError     a check of the built image
     |-- UnreachableError      4  a service does not answer: try again, or repair it
     `-- InternalError         3  a broken invariant of ours
 
-An interrupt (Ctrl-C, SIGTERM) is KeyboardInterrupt and ends with 130.
+An interrupt (Ctrl-C, SIGTERM) is KeyboardInterrupt and ends with 130. An output that nobody reads any more is
+OutputClosedError and ends with 141; like an interrupt it is no `Exception`, since there is nobody to tell of it.
 """
 
 from dataclasses import dataclass
@@ -63,6 +65,10 @@ class FailedError(BuildImageError):
     exit_code = 1
 
 
+class AbsentError(FailedError):
+    """What the engine was asked about is not there."""
+
+
 class BuildFailedError(FailedError):
     """A step of the Dockerfile failed; `step` is its name and `output` its last lines."""
 
@@ -90,3 +96,7 @@ class InternalError(BuildImageError):
     """An invariant of this program is broken; never the user's fault."""
 
     exit_code = 3
+
+
+class OutputClosedError(BaseException):
+    """Whoever read stdout or stderr has gone."""

@@ -21,6 +21,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.utils
 
+from builder import card
 from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
 from builder.repository import RepositoryFile, git_blob_id
 
@@ -114,15 +115,10 @@ def _parse_listing(answer: Any, *, repo: str, client: "_Client") -> "HubReposito
     return HubRepository(source=repo, revision=commit, files=files, licence=licence, gated=gated, client=client)
 
 
-def _licence(card: Mapping[str, Any], tags: Iterable[str]) -> str:
-    """Return the licence that a model card names, as one line; where it is the author's own, the name of that."""
-    named = card.get("license")
-    if named == "other":
-        named = card.get("license_name") or named
-    if not named:
-        named = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
-    names = [named] if isinstance(named, str) else [str(each) for each in named]
-    return " ".join(", ".join(names).split())
+def _licence(data: Mapping[str, Any], tags: Iterable[str]) -> str:
+    """Return the licence that the Hub has of the model's card: in its data, else among its tags."""
+    prefix = "license:"
+    return card.named(data) or card.named({"license": [tag[len(prefix) :] for tag in tags if tag.startswith(prefix)]})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +146,7 @@ class _Endpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubRepository:
-    """One model on the Hub at one commit; `licence` is empty where its card names none."""
+    """One model on the Hub at one commit."""
 
     source: str
     revision: str

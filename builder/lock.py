@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder import folder, layout, recipe
+from builder import card, folder, layout, recipe
 from builder.errors import InputError, InternalError
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
 from builder.repository import Repository, RepositoryFile
+
+_NOT_FOR_IDS = re.compile(r"[^\w.-]+")  # commas and dollar signs mean something in a Dockerfile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,19 @@ class LockedModel:
     def identity(self) -> str:
         """Its source and revision, as the label of images names it."""
         return f"{self.source}@{self.revision}"
+
+    @property
+    def short_revision(self) -> str:
+        """The first seven digits of its revision, as git shortens a commit."""
+        return self.revision[:7]
+
+    @property
+    def mount_id(self) -> str:
+        """The cache mount in which BuildKit keeps its files for the next fetch.
+
+        Each graph has its own: two dtypes of a repository would drop each other's weights.
+        """
+        return f"build-image/{self.source}/{_NOT_FOR_IDS.sub('-', self.recipe.graph)}"
 
     @property
     def size_bytes(self) -> int:
@@ -182,7 +198,7 @@ def _decided(model: Model, repository: Repository, *, folder: Path | None) -> Lo
         asked=asked_of(model),
         source=repository.source,
         revision=repository.revision,
-        licence=repository.licence,
+        licence=card.licence(repository),
         is_gated=repository.gated,
         recipe=decided,
         files={path: _locked_file(repository, path) for path in decided.files},

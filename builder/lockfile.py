@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import whole
-from builder.errors import FailedError, InputError
+from builder.errors import InputError
 from builder.inputs import Input
 from builder.layers import read_layer
 from builder.lock import Lock, LockedFile, LockedModel, OutdatedModel
@@ -52,7 +52,7 @@ def text(lock: Lock) -> str:
 def write(lock: Lock, path: Path) -> bool:
     """Write a lock, so that `path` holds the old one or the whole new one; return whether that changed anything.
 
-    Raises FailedError.
+    Where nothing changes nothing is written, so that a read-only folder does no harm. Raises InputError.
     """
     content = text(lock)
     try:
@@ -60,7 +60,8 @@ def write(lock: Lock, path: Path) -> bool:
             return False
         whole.write(path, content.encode())
     except OSError as error:
-        raise FailedError(f"the lock `{path}` can't be written: {error.strerror}") from error
+        hint = f"run `build-image lock` where it can be written, commit `{path.name}`, and build here with --locked"
+        raise InputError(f"the lock `{path}` can't be written: {error.strerror}", hint=hint) from error
     return True
 
 

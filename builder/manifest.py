@@ -111,12 +111,18 @@ class Defaults(_Section):
 
 
 class Manifest(_Section):
-    """The whole of `models.yaml`; `directory` is what its paths are relative to."""
+    """The whole of `models.yaml`."""
 
     version: Literal[1]
+    vars: dict[str, str] = {}
     defaults: Defaults = Defaults()
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     images: Annotated[dict[Name, Image], Field(min_length=1)]
+    _document: Document = PrivateAttr()
+
+    def problem(self, path: document.Path, message: str) -> Problem:
+        """Make a problem at `path`, with the file and the line that it stands in."""
+        return self._document.problem(path, message)
 
     @model_validator(mode="after")
     def _name_models(self) -> Self:
@@ -182,6 +188,7 @@ def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
         problems += _cross_check(read, (file.resolve() if file.is_symlink() else file).parent)
     if manifest is None or problems:
         raise ProblemsError(sorted(problems, key=lambda problem: problem.line or 0))
+    manifest._document = read  # noqa: SLF001 - not a key of the file, so not a field
     return manifest
 
 

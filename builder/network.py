@@ -8,6 +8,7 @@ import configparser
 import os
 import re
 import shlex
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,18 +16,20 @@ from urllib.parse import unquote
 
 from builder.errors import InputError
 
+SECRET_LIMIT_BYTES = 500 * 1024  # what BuildKit's own clients send of one secret
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "no-index", "find-links", "proxy", "timeout", "retries")
 _PEM_CERTIFICATE = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
+_CA_HINT = f"pass --ca-bundle FILE with a PEM file, or unset {', '.join(_CA_VARIABLES)}"
 _PIP_SECTIONS = ("global", "install")
 
 
 def secrets(environment: Mapping[str, str], *, ca_bundle: Path | None = None) -> dict[str, bytes]:
     """Gather the secrets `ca_bundle`, `network`, `pip_conf` and `hf_token`; what is not set is left out.
 
-    Raises InputError when a certificate bundle is named but can't be read.
+    Raises InputError when a certificate bundle is named but can't be used, or is too large for a secret.
     """
     found = {
         "ca_bundle": _ca_bundle(ca_bundle),
@@ -68,16 +71,28 @@ def ca_bundle_path(environment: Mapping[str, str]) -> Path | None:
     return next((Path(environment[name]) for name in _CA_VARIABLES if environment.get(name)), None)
 
 
-def _ca_bundle(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    hint = "pass --ca-bundle FILE with a PEM file, or unset " + ", ".join(_CA_VARIABLES)
+def read_ca_bundle(path: Path) -> bytes:
+    """Return the certificates in a file; raises InputError where it has none in PEM, or a damaged one."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"the certificate bundle `{path}` can't be read: {error.strerror}", hint=hint) from error
+        message = f"the certificate bundle `{path}` can't be read: {error.strerror}"
+        raise InputError(message, hint=_CA_HINT) from error
     if not _PEM_CERTIFICATE.search(content):
-        raise InputError(f"the certificate bundle `{path}` has no certificate in PEM", hint=hint)
+        raise InputError(f"the certificate bundle `{path}` has no certificate in PEM", hint=_CA_HINT)
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError as error:
+        raise InputError(f"a certificate in the bundle `{path}` is damaged", hint=_CA_HINT) from error
+    return content
+
+
+def _ca_bundle(path: Path | None) -> bytes:
+    content = read_ca_bundle(path) if path else b""
+    if len(content) > SECRET_LIMIT_BYTES:
+        size = f"{len(content)} bytes, and a build takes at most {SECRET_LIMIT_BYTES}"
+        hint = "keep only the authorities that your network needs, without the text between certificates"
+        raise InputError(f"the certificate bundle `{path}` has {size}", hint=hint)
     return content
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from builder import buildkit, cache, context, disk, git, lock, lockfile, manifest, network, render, smoke
+from builder import buildkit, cache, ci, context, disk, git, lock, lockfile, manifest, network, render, smoke, tags
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
 from builder.cache import Filled
@@ -72,12 +72,12 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
 
 
 def hub_access(settings: Settings) -> HubAccess:
-    """Say whether and how the Hub may be asked."""
-    return HubAccess(
-        token=network.hub_token(settings.environment) or None,
-        ca_bundle=settings.ca_bundle,
-        is_allowed=network.may_ask_hub(settings.environment),
-    )
+    """Say whether and how the Hub may be asked; raises InputError for certificates that can't be used."""
+    is_allowed = network.may_ask_hub(settings.environment)
+    if is_allowed and settings.ca_bundle is not None:
+        network.read_ca_bundle(settings.ca_bundle)
+    token = network.hub_token(settings.environment) or None
+    return HubAccess(token=token, ca_bundle=settings.ca_bundle, is_allowed=is_allowed)
 
 
 def pin_base(draft: Draft, base_digest: Callable[[str], str]) -> Draft:
@@ -105,8 +105,14 @@ def settle(draft: Draft, settings: Settings) -> bool:
 
 def make_plan(draft: Draft, settings: Settings) -> Plan:
     """Decide everything about the images that can be decided before a build."""
-    checkout = git.read(settings.directory) if planning.needs_git(draft.images) else None
-    return planning.make(draft.manifest, draft.images, lock=draft.lock.chosen(draft.models), git=checkout)
+    names = tags.Names(
+        lock=draft.lock.chosen(draft.models),
+        git=git.read(settings.directory) if "git" in planning.tag_names(draft.images) else None,
+        run=ci.read(settings.environment),
+        now=tags.moment(settings.environment),
+        words=draft.manifest.vars,
+    )
+    return planning.make(draft.manifest, draft.images, names=names)
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:

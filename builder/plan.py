@@ -1,15 +1,15 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from builder import reference, render
-from builder.errors import InputError, Problem, ProblemsError
-from builder.git import Git
+from builder import bundle, reference, tags
+from builder.errors import InputError, ProblemsError
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
 
 MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
+BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,13 +30,14 @@ class ImagePlan:
     def labels(self) -> dict[str, str]:
         """Labels of the image, by the OCI annotation's names where there is one."""
         models = " ".join(model.identity for model in self.models)
-        base = self._base_labels() if self.kind == "server" else {}
-        return {"org.opencontainers.image.title": self.name, **base, MODELS_LABEL: models}
+        server = self._server_labels() if self.kind == "server" else {}
+        return {"org.opencontainers.image.title": self.name, **server, MODELS_LABEL: models}
 
-    def _base_labels(self) -> dict[str, str]:
+    def _server_labels(self) -> dict[str, str]:
         name, _, digest = self.base.partition("@")
         digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
-        return {"org.opencontainers.image.base.name": name, **digests}
+        baked = {BUNDLE_LABEL: bundle.digest(bundle.document(self.models))}
+        return {"org.opencontainers.image.base.name": name, **digests, **baked}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,30 +57,30 @@ def choose(manifest: Manifest, names: Sequence[str]) -> dict[str, Image]:
     return {name: image for name, image in manifest.images.items() if not names or name in names}
 
 
-def needs_git(images: Mapping[str, Image]) -> bool:
-    """Tell whether any tag of `images` asks for git."""
-    return any("git" in render.variables(tag) for image in images.values() for tag in image.tags)
+def tag_names(images: Mapping[str, Image]) -> set[str]:
+    """Return the names that the tags of `images` ask for."""
+    return tags.names_in(tag for image in images.values() for tag in image.tags)
 
 
-def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> Plan:
-    """Plan `images`; raises ProblemsError with every tag that can't be used."""
+def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) -> Plan:
+    """Plan `images`, with `names` for their tags; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, str]] = {}
     for name, image in images.items():
         repository = image.repository or name
         references = []
         for index, template in enumerate(image.tags):
             try:
-                tag = reference.check_tag(render.tag(template, git=git, lock=lock))
+                tag = names.fill(template)
             except ValueError as error:
-                problems.append(Problem(file="manifest", path=f"images.{name}.tags[{index}]", message=str(error)))
+                problems.append(manifest.problem(("images", name, "tags", index), str(error)))
                 continue
             references.append(f"{repository}:{tag}")
-        plans.append(_plan(manifest, name, image, lock, tuple(dict.fromkeys(references))))
-        problems += _claim(owners, plans[-1])
+        plans.append(_plan(manifest, name, image, names.lock, tuple(dict.fromkeys(references))))
+        problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
     if problems:
         raise ProblemsError(problems)
-    return Plan(images=tuple(plans), is_repeatable=not needs_git(images))
+    return Plan(images=tuple(plans), is_repeatable=not tag_names(images) & tags.FLEETING)
 
 
 def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:
@@ -98,12 +99,13 @@ def _pinned(base: str, lock: Lock) -> str:
     return f"{base}@{lock.bases[base]}" if base in lock.bases else base
 
 
-def _claim(owners: dict[str, str], image: ImagePlan) -> list[Problem]:
-    """Give every reference one owner; a second one would overwrite the first."""
-    problems = []
+def _claim(owners: dict[str, tuple[str, str]], image: ImagePlan) -> Iterator[str]:
+    """Give every reference one owner, and say where it has one: a second image would overwrite the first.
+
+    `owners` has the image's name and its own spelling by the spelled-out reference.
+    """
     for name in image.references:
-        owner = owners.setdefault(name, image.name)
+        owner, spelling = owners.setdefault(reference.spelled_out(name), (image.name, name))
         if owner != image.name:
-            message = f"`{name}` is already the name of the image `{owner}`"
-            problems.append(Problem(file="manifest", path=f"images.{image.name}.tags", message=message))
-    return problems
+            other_spelling = "" if spelling == name else f", which spells it `{spelling}`"
+            yield f"`{name}` is already the name of the image `{owner}`{other_spelling}"

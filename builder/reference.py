@@ -11,6 +11,8 @@ _REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_REPOSITORY_LENGTH = 255
+_DEFAULT_HOST = "docker.io"
+_OLD_DEFAULT_HOST = "index.docker.io"
 
 
 def check_repository(text: str) -> str:
@@ -51,3 +53,21 @@ def split(name: str) -> tuple[str, str | None]:
     if colon and "/" not in tail:
         return head, tail
     return name, None
+
+
+def spelled_out(name: str) -> str:
+    """Write `repository[:tag]` with its host, folder and tag, as the engine knows it: two spellings become one."""
+    repository, tag = split(name)
+    host, path = _split_host(repository)
+    if host in ("", _OLD_DEFAULT_HOST):
+        host = _DEFAULT_HOST
+    if host == _DEFAULT_HOST and "/" not in path:
+        path = f"library/{path}"
+    return f"{host}/{path}:{tag or 'latest'}"
+
+
+def _split_host(repository: str) -> tuple[str, str]:
+    """Split a repository before its path; the first part is a host only where nothing else can look like it."""
+    head, _, path = repository.partition("/")
+    is_host = path and (head == "localhost" or head != head.lower() or "." in head or ":" in head)
+    return (head, path) if is_host else ("", repository)

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,8 @@ import jinja2
 from jinja2 import meta
 
 from builder.context import SOURCE_DATE_EPOCH
-from builder.git import Git
 
 if TYPE_CHECKING:
-    from builder.lock import Lock
     from builder.plan import ImagePlan
 
 # What the server and every client of the baked cache read; `tests/test_contract.py` holds both sides together.
@@ -34,6 +34,7 @@ ENVIRONMENT = {
 # The names under which a network stage may mount secrets; those that a build does not have are left out.
 NETWORK_SECRETS = ("ca_bundle", "network", "pip_conf")
 
+_NOT_IN_TAGS = re.compile(r"[^a-z0-9_.]+")
 _TEMPLATES = {"server": "Dockerfile.jinja", "models": "Models.Dockerfile.jinja"}
 
 
@@ -50,15 +51,12 @@ def dockerfile(image: "ImagePlan", *, version: str) -> str:
     )
 
 
-def tag(template: str, *, git: Git | None, lock: "Lock") -> str:
-    """Fill in a tag template; raises ValueError that says what is wrong with it."""
+def tag(template: str, *, names: Mapping[str, object]) -> str:
+    """Fill in a tag template with `names`; raises ValueError that says what is wrong with it."""
     if "{" not in template:
         return template
-    if git is None and "git" in variables(template):
-        msg = f"`{template}` can't be filled in: the manifest is not in a git checkout with a commit"
-        raise ValueError(msg)
     try:
-        return _environment().from_string(template).render(lock=lock, git=git)
+        return _environment().from_string(template).render(names)
     except jinja2.UndefinedError as error:
         msg = f"`{template}` can't be filled in: {error}"
         raise ValueError(msg) from error
@@ -84,11 +82,17 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["exec_form"] = json.dumps
     environment.filters["quoted"] = _quoted
+    environment.filters["slug"] = _slug
     return environment
 
 
 def _template_text(name: str) -> str:
     return resources.files("builder.templates").joinpath(name).read_text(encoding="utf-8")
+
+
+def _slug(value: str) -> str:
+    """Make what a tag may hold of a branch's name: `feature/New Ä` becomes `feature-new`."""
+    return _NOT_IN_TAGS.sub("-", value.lower()).strip("-.")
 
 
 def _quoted(value: str) -> str:

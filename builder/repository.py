@@ -35,7 +35,7 @@ class Repository(Protocol):
 
     @property
     def licence(self) -> str:
-        """The licence that it names, empty where it names none."""
+        """The licence by its listing, empty where that names none; see `card.licence`."""
 
     @property
     def gated(self) -> bool:

@@ -129,9 +129,10 @@ class Session:
     def close(self) -> None:
         """End the connection and every call, wait for their threads; raise InternalError if a handler had a bug."""
         self._closing = True
-        self._stream.close()
+        self._stream.shutdown()
         self._reader.join()
         self._workers.shutdown(wait=True)
+        self._stream.close()
         if self._failure is not None:
             raise InternalError(f"a session handler failed: {self._failure}") from self._failure
 
@@ -196,7 +197,7 @@ class Session:
         except (OSError, ProtocolError):
             pass  # the connection is of no more use; what that means is told below
         finally:
-            self._stream.close()
+            self._stream.shutdown()
             self._lose()
 
     def _lose(self) -> None:

@@ -25,13 +25,14 @@ class Settings:
 
     @property
     def directory(self) -> Path:
-        """The folder of the manifest, which its paths are relative to."""
+        """The folder of the manifest, which its paths are relative to; of a link, that of the file it leads to."""
         return self.models.resolve().parent
 
     @property
     def lock_path(self) -> Path:
-        """The lock beside the manifest: `models.yaml` has `models.lock`."""
-        return self.models.with_suffix(".lock")
+        """The lock in that folder: `models.yaml` has `models.lock`."""
+        manifest = self.models.resolve() if self.models.is_symlink() else self.models
+        return manifest.with_suffix(".lock")
 
     @property
     def cache_directory(self) -> Path:

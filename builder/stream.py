@@ -15,7 +15,11 @@ FRAME_HEADER_BYTES = 8
 
 
 class ByteStream(Protocol):
-    """A duplex stream that one thread may read while another writes; silence beyond its time-out is TimeoutError."""
+    """A duplex stream that one thread may read while another writes; silence beyond its time-out is TimeoutError.
+
+    It ends in two steps. A thread that waits for a descriptor does not notice that it is closed, and the next
+    connection gets the same number: the thread would wait for that one, and take its bytes.
+    """
 
     def recv(self, size: int, /) -> bytes:
         """Read at most `size` bytes, none at the end."""
@@ -23,12 +27,15 @@ class ByteStream(Protocol):
     def sendall(self, data: bytes, /) -> None:
         """Write all of `data`."""
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """End both directions, from any thread, and wake the reader."""
+
+    def close(self) -> None:
+        """Give the descriptor back, once no thread uses it any more."""
 
 
 class PlainStream:
-    """A stream over a unix or TCP socket, or an SSH channel that looks like one."""
+    """A stream over a unix or TCP socket."""
 
     def __init__(self, connection: socket.socket, *, timeout_s: float) -> None:
         self._socket = connection
@@ -42,11 +49,22 @@ class PlainStream:
         """Write all of `data`."""
         self._socket.sendall(data)
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """End both directions, from any thread, and wake the reader."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the descriptor back, once no thread uses it any more."""
         self._socket.close()
+
+
+class ChannelStream(PlainStream):
+    """A stream over an SSH channel that looks like a socket; it has no descriptor, and only its end wakes a reader."""
+
+    def shutdown(self) -> None:
+        """End both directions, from any thread, and wake the reader."""
+        self.close()
 
 
 class TlsStream:
@@ -82,19 +100,18 @@ class TlsStream:
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT)
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """End both directions, from any thread, and wake the reader."""
-        with self._turn:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
+        with self._turn, suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the descriptor back, once no thread uses it any more."""
+        self._socket.close()
 
     def _wait(self, event: int) -> None:
-        descriptor = self._socket.fileno()
-        if descriptor < 0:
-            raise ConnectionAbortedError("the stream is closed")
         poll = select.poll()
-        poll.register(descriptor, event)
+        poll.register(self._socket, event)
         if not poll.poll(self._timeout_s * 1000):
             raise TimeoutError(f"nothing for {self._timeout_s:g} s")
 
@@ -106,6 +123,7 @@ class _Resumed:
         self._stream = stream
         self._read = read
         self.sendall = stream.sendall
+        self.shutdown = stream.shutdown
         self.close = stream.close
 
     def recv(self, size: int, /) -> bytes:

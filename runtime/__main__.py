@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from runtime.service import Service
 
+EXIT_INTERRUPTED = 130
 _BACKLOG = 2048  # connections that may wait to be accepted
 
 USAGE = """\
 usage: python -m runtime                             serve
        python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
        python -m runtime selftest [--files]          check every model in this process, and its files' digests
+       python -m runtime golden                      print what every model answers to a few texts
        python -m runtime info                        print the bundle, versions and threads
 """
 
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(USAGE)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
 
 
 def _run(arguments: list[str], *, settings: Settings) -> int:
@@ -54,6 +56,8 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             from runtime import selftest  # noqa: PLC0415 - loads ONNX Runtime
 
             return selftest.run(settings, with_files="--files" in arguments)
+        case ["golden"]:
+            return _golden(settings)
         case ["info"]:
             from runtime import info  # noqa: PLC0415 - loads msgspec
 
@@ -63,6 +67,16 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             return 0
         case _:
             raise UsageError
+
+
+def _golden(settings: Settings) -> int:
+    from runtime import golden  # noqa: PLC0415 - loads ONNX Runtime
+    from runtime.bundle import read_bundle  # noqa: PLC0415 - as above
+    from runtime.threads import usable_threads  # noqa: PLC0415 - as above
+
+    threads = settings.intra_op_threads or usable_threads()
+    sys.stdout.buffer.write(golden.document(read_bundle(settings.bundle).models, threads=threads))
+    return 0
 
 
 def _probe(arguments: list[str], *, settings: Settings) -> int:
@@ -86,11 +100,12 @@ def _probe(arguments: list[str], *, settings: Settings) -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Listen at once, load the models, and serve until a signal; SIGTERM ends with 0 after what is in flight.
+    """Listen at once, load the models, and serve until a signal: SIGTERM ends with 0 after what is in flight.
 
-    Raises StartError.
+    So does the first Ctrl-C, with 130, and the second one ends at once. Raises StartError.
     """
     signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
     # what follows takes longer to import than a probe should
     import asyncio  # noqa: PLC0415
 
@@ -139,12 +154,12 @@ async def _load_and_serve(service: "Service", *, server: "uvicorn.Server", liste
     await loading
 
 
-def _exit(_signal: int, _frame: FrameType | None) -> None:
-    """End now: uvicorn drains what is in flight first and then raises the signal again.
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """End now: uvicorn drains what is in flight first and then raises the signal again, once for each time it came.
 
     Not by SystemExit, which would wait for a graph that still runs after the deadline. Nothing is left to be saved.
     """
-    os._exit(0)
+    os._exit(EXIT_INTERRUPTED if number == signal.SIGINT else 0)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ ServingError
 |   |-- MalformedError         not JSON
 |   |-- InvalidError           JSON that does not fit; `param` names the field
 |   |-- EmptyError             nothing to work on
+|   |-- UnauthorizedError      no key, or none that is known
 |   |-- UnknownModelError
 |   |-- UnknownRouteError
 |   |-- MethodError
 |   |-- PayloadError           more bytes than are read
 |   |-- MediaTypeError         a body that does not claim to be JSON
+|   |-- SlowBodyError          a body that does not come to its end
 |   `-- LoadingError           too early: the models are not loaded yet
 `-- InferenceError         ours: answered without details, logged
 """
@@ -64,6 +66,10 @@ class EmptyError(RequestError):
     """There is nothing to embed or to rank."""
 
 
+class UnauthorizedError(RequestError):
+    """The caller did not send one of the keys."""
+
+
 class UnknownModelError(RequestError):
     """No such model for this task is in the bundle."""
 
@@ -82,6 +88,10 @@ class PayloadError(RequestError):
 
 class MediaTypeError(RequestError):
     """The body does not claim to be JSON."""
+
+
+class SlowBodyError(RequestError):
+    """The body did not arrive in the time that it has."""
 
 
 class LoadingError(RequestError):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import Model
+from runtime.bundle import Model, Side
 from runtime.classifier import Classifier
 from runtime.scoring import best, rank
-from runtime.tokenizer import Entry
+from runtime.tokenizer import Entry, Token
 from runtime.windows import read_in_windows
 
 
@@ -30,16 +30,25 @@ class Reranker:
         self.model = model
         self.classifier = Classifier(model, threads=threads)
 
-    def entries(self, query: str, documents: Sequence[str], *, prompt_name: str | None = None) -> list[Entry]:
+    def entries(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        max_document_tokens: int | None = None,
+        keep: Side = "left",
+    ) -> list[Entry]:
         """Make an entry of the query with each document, after the named prompt or the default one.
 
-        Of a document that is too long, several, where the model reads it in windows. Raises InvalidError for a prompt
-        that the model does not have.
+        Too long ones `keep` that side; where the model reads them in windows, there are several of a document. Raises
+        InvalidError for a prompt that the model does not have.
         """
-        pairs = self.classifier.pairs([(query, document) for document in documents], prompt_name=prompt_name)
+        tokenized = self.classifier.pairs([(query, document) for document in documents], prompt_name=prompt_name)
+        pairs = [pair.shortened(max_document_tokens, keep=keep) for pair in tokenized]
         windows = self.model.windows
         if windows is None:
-            return [pair.cut(document=number) for number, pair in enumerate(pairs)]
+            return [pair.cut(document=number, keep=keep) for number, pair in enumerate(pairs)]
         special_tokens = self.classifier.tokenizer.special_tokens if self.model.template is None else 0
         query_limit = windows.query_length - special_tokens
         return [
@@ -47,6 +56,14 @@ class Reranker:
             for number, pair in enumerate(pairs)
             for entry in read_in_windows(pair, query_limit=query_limit, overlap=windows.overlap, document=number)
         ]
+
+    def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
+        """List the tokens of a text alone with its prompt, of any length; raises as `entries` does."""
+        return self.classifier.tokens(text, prompt_name=prompt_name, add_special_tokens=add_special_tokens)
+
+    def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Make text of token ids; raises as `Classifier.text` does."""
+        return self.classifier.text(ids, skip_special_tokens=skip_special_tokens)
 
     def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
         """Compute one logit an entry, [entries, 1], in one run of the graph; raises as `Classifier.forward` does."""

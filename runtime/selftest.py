@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from runtime import files
+from runtime import files, golden
 from runtime.bundle import Model, read_bundle
 from runtime.classifier import Classifier
 from runtime.embedder import Embedder
 from runtime.errors import InferenceError, ModelError
+from runtime.golden import Answers
 from runtime.inference import classify, embed, load, rerank
 from runtime.pooling import unit
 from runtime.reranker import Reranker
@@ -67,15 +68,17 @@ def run(settings: Settings, *, with_files: bool = False) -> int:
     Raises BundleError.
     """
     threads = settings.intra_op_threads or usable_threads()
+    answers = golden.read(settings.golden)
     models = tuple(
-        check_model(model, threads=threads, with_files=with_files) for model in read_bundle(settings.bundle).models
+        check_model(model, threads=threads, answers=answers.get(model.name), with_files=with_files)
+        for model in read_bundle(settings.bundle).models
     )
     report = Report(passed=all(model.passed for model in models), models=models)
     sys.stdout.write(encode_readable(report))
     return 0 if report.passed else 1
 
 
-def check_model(model: Model, *, threads: int, with_files: bool = False) -> ModelReport:
+def check_model(model: Model, *, threads: int, answers: Answers | None = None, with_files: bool = False) -> ModelReport:
     """Load a model and check it; after a failure to load there is nothing more to check."""
     checks: tuple[Check, ...] = (_check("files", partial(_files, model)),) if with_files else ()
     started = time.monotonic()
@@ -89,6 +92,8 @@ def check_model(model: Model, *, threads: int, with_files: bool = False) -> Mode
         measures = _measures(loaded)
         if model.batching and model.quantizes_dynamically:  # the manifest wants it so, and they differ
             del measures[_BATCH]
+        if answers is not None:
+            measures["golden"] = partial(_golden, loaded, answers)
         checks += tuple(_check(name, measure) for name, measure in measures.items())
     timings = {"load": loaded_at - started, "checks": time.monotonic() - loaded_at}
     return ModelReport(
@@ -145,6 +150,10 @@ def _check(name: str, measure: Callable[[], Outcome]) -> Check:
 def _files(model: Model) -> Outcome:
     found = list(files.problems(model))
     return not found, "; ".join(found) or f"{len(model.files)} as locked"
+
+
+def _golden(loaded: Embedder | Reranker | Classifier, answers: Answers) -> Outcome:
+    return True, golden.compare(loaded, answers)
 
 
 def _width(embedder: Embedder, dimensions: int) -> Outcome:

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, get_args
 
 from runtime.bundle import Bundle, Model, Side, Task
 from runtime.errors import InvalidError, LoadingError, UnknownModelError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtim
 
     from runtime.classifier import Classes, Classifier, Input
     from runtime.embedder import Embedder, Embeddings
+    from runtime.golden import Answers
     from runtime.reranker import Ranking, Reranker
     from runtime.tokenizer import Entry, Text
 
@@ -30,8 +32,9 @@ _NOUNS = {"embedding": "embedding model", "reranker": "reranker", "classifier": 
 class Service:
     """The models of a bundle; nothing is answered before `load` has returned."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, max_batch_tokens: int) -> None:
+    def __init__(self, bundle: Bundle, *, golden: Path, threads: int, max_batch_tokens: int) -> None:
         self._bundle = bundle
+        self._golden = golden
         self._threads = threads
         self._max_batch_tokens = max_batch_tokens
         self._embedders: dict[str, Embedder] = {}
@@ -42,18 +45,24 @@ class Service:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
     @property
+    def models(self) -> Sequence[Model]:
+        """The models that are served, loaded or not."""
+        return self._bundle.models
+
+    @property
     def ready(self) -> bool:
         """Say whether every model is loaded."""
         return self._ready
 
     async def load(self) -> None:
-        """Load every model, off the event loop.
+        """Load every model, off the event loop, and hold it to its golden answers where some were baked.
 
-        Raises ModelError.
+        Raises BundleError and ModelError.
         """
         started = time.monotonic()
+        golden = await self._in_worker(self._read_golden)
         for model in self._bundle.models:
-            await self._in_worker(self._load_one, model)
+            await self._in_worker(self._load_one, model, golden.get(model.name))
             logger.info("loaded %s (%s) from %s", model.name, model.task, model.source)
         self._ready = True
         logger.info("ready after %.3f s, %d threads", time.monotonic() - started, self._threads)
@@ -75,7 +84,7 @@ class Service:
         """
         from runtime.embedder import Embeddings  # noqa: PLC0415 - as above
 
-        embedder = self._embedders[self._choose("embedding", name=model).name]
+        embedder = self._embedders[self.model("embedding", model).name]
         embedder.width(dimensions)
         entries = embedder.entries(texts, prompt_name=prompt_name, keep=keep)
         _check_length(entries, embedder.model, truncate=truncate)
@@ -96,10 +105,14 @@ class Service:
         top_n: int | None = None,
         raw_scores: bool = False,
         truncate: bool = True,
+        keep: Side = "left",
+        max_document_tokens: int | None = None,
     ) -> tuple[Model, "Ranking"]:
         """Rank documents with the model that is meant, and say which that is; raises as `embed` does."""
-        reranker = self._rerankers[self._choose("reranker", name=model).name]
-        entries = reranker.entries(query, documents, prompt_name=prompt_name)
+        reranker = self._rerankers[self.model("reranker", model).name]
+        entries = reranker.entries(
+            query, documents, prompt_name=prompt_name, max_document_tokens=max_document_tokens, keep=keep
+        )
         _check_length(entries, reranker.model, truncate=truncate)
         rows = await self._run(reranker, entries)
         return reranker.model, reranker.finish(rows, entries, top_n=top_n, raw_scores=raw_scores)
@@ -112,17 +125,48 @@ class Service:
         raw_scores: bool = False,
         truncate: bool = True,
     ) -> tuple[Model, "Classes"]:
-        """Score texts or pairs by the labels of the classifier or reranker that is meant; raises as `embed` does."""
-        classifier = self._classifiers[self._choose("classifier", "reranker", name=model).name]
+        """Score texts or pairs by each label of the model that is meant, and say which that is; raises as `embed` does.
+
+        That is a classifier, or, by the name or where there is no classifier, a reranker.
+        """
+        named = {each.task for each in self.models if model is None or model in {each.name, each.source}}
+        task: Task = "reranker" if "reranker" in named and "classifier" not in named else "classifier"
+        classifier = self._classifiers[self.model(task, model).name]
         entries = classifier.entries(inputs)
         _check_length(entries, classifier.model, truncate=truncate)
         rows = await self._run(classifier, entries)
         return classifier.model, classifier.finish(rows, entries, raw_scores=raw_scores)
 
-    def _load_one(self, model: Model) -> None:
-        from runtime import embedder, inference, reranker  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+    def model(self, task: Task, name: str | None) -> Model:
+        """Find the model that is meant.
+
+        Raises LoadingError before it is loaded, and what `choose` raises.
+        """
+        if not self._ready:
+            raise LoadingError("the models are not loaded yet")
+        return choose(self._bundle, task=task, name=name)
+
+    def loaded(self, name: str | None) -> "Embedder | Classifier":
+        """Find the model that is meant, of any task: without a name, the first that embeds, else the only other.
+
+        Raises as `model` does.
+        """
+        tasks = {model.task for model in self.models}
+        default = next(task for task in get_args(Task) if task in tasks)
+        model = self.model(default if name is None else find(self.models, name).task, name)
+        return self._embedders.get(model.name) or self._classifiers[model.name]
+
+    def _read_golden(self) -> Mapping[str, "Answers"]:
+        from runtime import golden  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+
+        return golden.read(self._golden)
+
+    def _load_one(self, model: Model, answers: "Answers | None") -> None:
+        from runtime import embedder, golden, inference, reranker  # noqa: PLC0415 - as above
 
         loaded = inference.load(model, threads=self._threads)
+        if answers is not None:
+            logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers))
         if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
         elif isinstance(loaded, reranker.Reranker):
@@ -130,13 +174,6 @@ class Service:
             self._classifiers[model.name] = loaded.classifier
         else:
             self._classifiers[model.name] = loaded
-
-    def _choose(self, *tasks: Task, name: str | None) -> Model:
-        """Find the model that is meant among those of the first of `tasks` that has it."""
-        if not self._ready:
-            raise LoadingError("the models are not loaded yet")
-        meant = {model.task for model in self._bundle.models if name is None or name in {model.name, model.source}}
-        return choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
 
     async def _run(
         self, model: "Embedder | Reranker | Classifier", entries: Sequence["Entry"]
@@ -178,6 +215,17 @@ def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
     if len(meant) > 1:
         raise InvalidError(f"`{name}` is the source of several, name {_one_of(meant)}", param="model")
     return meant[0]
+
+
+def find(models: Sequence[Model], name: str) -> Model:
+    """Find a model of any task by its name or source, the first of several.
+
+    Raises UnknownModelError.
+    """
+    found = [model for model in models if model.name == name] or [model for model in models if model.source == name]
+    if not found:
+        raise UnknownModelError(f"no model here is called `{name}`, name {_one_of(models)}", param="model")
+    return found[0]
 
 
 def _one_of(models: Sequence[Model]) -> str:

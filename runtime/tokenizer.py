@@ -7,8 +7,8 @@ its documents.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +39,16 @@ class Entry:
     skipped: int = 0
     document: int = 0
     group: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """One token of a text, and where it lies there, in bytes of UTF-8; special ones lie nowhere."""
+
+    id: int
+    text: str
+    start: int | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,17 +94,29 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """A query and a document of any length, and what stands around them."""
+    """A query and a document of any length, and what stands around them; `dropped` tokens are cut off already."""
 
     frame: Frame
     query: Sequence[int]
     document: Sequence[int]
+    dropped: int = 0
 
-    def cut(self, *, document: int = 0) -> Entry:
-        """Make an entry; of what is too long, the longer text is cut first, and its end."""
+    def shortened(self, limit: int | None, *, keep: Side) -> "Pair":
+        """Cut the document to so many tokens, those of one side."""
+        if limit is None or len(self.document) <= limit:
+            return self
+        kept = _kept(self.document, limit, keep=keep)
+        return replace(self, document=kept, dropped=len(self.document) - limit)
+
+    def cut(self, *, document: int = 0, keep: Side = "left") -> Entry:
+        """Make an entry; of what is too long, the longer text is cut first, and `keep` its side."""
         first, second = longest_first(len(self.query), len(self.document), limit=self.frame.room)
-        cut = len(self.query) + len(self.document) - first - second
-        return self.frame.lay(self.query[:first], self.document[:second], cut=cut, document=document)
+        return self.frame.lay(
+            _kept(self.query, first, keep=keep),
+            _kept(self.document, second, keep=keep),
+            cut=self.dropped + len(self.query) + len(self.document) - first - second,
+            document=document,
+        )
 
 
 class Tokenizer:
@@ -150,6 +172,26 @@ class Tokenizer:
         ids_of = dict(zip(texts, self._bare(texts), strict=True))
         return [Pair(frame=self._frames[1], query=ids_of[query], document=ids_of[text]) for query, text in listed]
 
+    def tokens(self, text: str, *, add_special_tokens: bool = True) -> list[Token]:
+        """List the tokens of one text, of any length."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        places = _byte_places(text)
+        columns = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
+        return [
+            Token(id=token_id, text=token)
+            if special
+            else Token(id=token_id, text=text[start:stop], start=places[start], stop=places[stop])
+            for token_id, token, special, (start, stop) in columns
+        ]
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Make text of token ids.
+
+        Raises InvalidError for ids that the vocabulary does not have.
+        """
+        self._check_ids(ids)
+        return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
+
     def rendered_pairs(self, texts: Sequence[Rendered]) -> list[Pair]:
         """Tokenize pairs that a template has laid out, without special tokens but those that it spells out.
 
@@ -188,10 +230,7 @@ class Tokenizer:
 
     def _ids_entry(self, ids: Sequence[int], *, keep: Side, group: int) -> Entry:
         """Take ids as they are; where they are too many, the special tokens at the end that is cut stay."""
-        for token_id in ids:
-            if not 0 <= token_id < self._vocabulary_size:
-                message = f"token id `{token_id}` is none of this model's `{self._vocabulary_size}`"
-                raise InvalidError(f"{message}; send text, or ids of this model's own tokenizer", param="input")
+        self._check_ids(ids)
         cut = max(0, len(ids) - self._max_length)
         if cut:
             piece = self._frames[0].pieces[-1 if keep == "left" else 0]
@@ -205,16 +244,29 @@ class Tokenizer:
                 ids = _kept(list(ids), self._max_length, keep=keep)
         return Entry(ids=tuple(ids), type_ids=(0,) * len(ids), cut=cut, group=group)
 
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        for token_id in ids:
+            if not 0 <= token_id < self._vocabulary_size:
+                message = f"token id `{token_id}` is none of this model's `{self._vocabulary_size}`"
+                raise InvalidError(f"{message}; send text, or ids of this model's own tokenizer", param="input")
+
     def _bare(self, texts: Sequence[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
 
-def _kept(ids: list[int], limit: int, *, keep: Side) -> list[int]:
+def _kept(ids: Sequence[int], limit: int, *, keep: Side) -> Sequence[int]:
     """Cut ids to a limit, and keep those of one side."""
     if len(ids) <= limit:
         return ids
-    return ids[:limit] if keep == "left" else ids[-limit:]
+    return ids[:limit] if keep == "left" else ids[len(ids) - limit :]
+
+
+def _byte_places(text: str) -> Sequence[int]:
+    """Say at which byte of UTF-8 each letter begins, and where the last one ends."""
+    if text.isascii():
+        return range(len(text) + 1)
+    return [0, *accumulate(len(letter.encode()) for letter in text)]
 
 
 def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:

@@ -7,8 +7,11 @@ from typing import get_args
 import msgspec
 import pytest
 
+import builder
+import runtime
 from builder import bundle, context, inputs, layers, layout, limits, manifest, render
 from runtime import bundle as read
+from runtime.documentation import PAGE
 from runtime.settings import Settings, variable
 from tests.builder import data
 
@@ -43,6 +46,15 @@ def test_the_bundle_is_baked_where_the_runtime_looks_for_it() -> None:
 def test_the_server_is_baked_where_python_looks_for_it() -> None:
     entries = {entry.path for entry in context.of_image(IMAGE, dockerfile=DOCKERFILE).entries}
     assert f"app{variables('PYTHONPATH')['PYTHONPATH']}/runtime/__main__.py" in entries
+
+
+def test_the_page_of_the_documentation_is_baked_beside_its_module() -> None:
+    entries = {entry.path for entry in context.of_image(IMAGE, dockerfile=DOCKERFILE).entries}
+    assert f"app/app/runtime/{PAGE.name}" in entries
+
+
+def test_both_packages_are_of_one_version() -> None:
+    assert builder.__version__ == runtime.__version__
 
 
 def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:

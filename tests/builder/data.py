@@ -11,6 +11,17 @@ from builder.recipe import Recipe
 from builder.reranking import Windows
 
 COMMIT = "5090578d9565bb06545b4552f76e6bc2c93e4a66"
+CERTIFICATE = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBSDCB+6ADAgECAhQDCNJ/E5WsTOB+MhX9KadL2mklKjAFBgMrZXAwGTEXMBUG
+A1UEAwwOdGVzdCBhdXRob3JpdHkwIBcNMjYxMTIzMTkyMTUyWhgPMjEyNjEwMzAx
+OTIxNTJaMBkxFzAVBgNVBAMMDnRlc3QgYXV0aG9yaXR5MCowBQYDK2VwAyEASMdE
+s7bYFqrc5MxkqcEzr8AVTM8GgR97ClKd0g7oZcKjUzBRMB0GA1UdDgQWBBTsss8b
+5E638A7WrqcVl25lK4VYszAfBgNVHSMEGDAWgBTsss8b5E638A7WrqcVl25lK4VY
+szAPBgNVHRMBAf8EBTADAQH/MAUGAytlcANBACBbZLbjHiMuQSbWTgVKgamZ29Ex
+N7DLsXwz3DeEg7YcluDz8DrFnfL7gZeyK8ikUPtc0ZfmBndMpKBn/cpM7QE=
+-----END CERTIFICATE-----
+"""
 INPUTS = {
     "input_ids": Input(feed="input_ids", dtype="int64", shape=("batch", "sequence")),
     "attention_mask": Input(feed="attention_mask", dtype="int64", shape=("batch", "sequence")),

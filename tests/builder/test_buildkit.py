@@ -2,7 +2,7 @@ from typing import cast
 
 import pytest
 
-from builder.buildkit import SECRET_LIMIT_BYTES, BuildRequest, Cancellation, build
+from builder.buildkit import BuildRequest, Cancellation, build
 from builder.context import assemble
 from builder.engine import Engine
 from builder.errors import FailedError, InputError
@@ -21,9 +21,9 @@ def fail_after(cancellation: Cancellation) -> None:
 
 def test_a_secret_over_the_limit_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(InputError) as caught:
-        build(NO_ENGINE, request(ca=bytes(SECRET_LIMIT_BYTES + 1)), on_event=print)
+        build(NO_ENGINE, request(ca=bytes(512_001)), on_event=print)
     assert (caught.value.message, caught.value.hint) == (
-        "secret `ca` has 500001 bytes, and BuildKit takes at most 500000",
+        "secret `ca` has 512001 bytes, and BuildKit takes at most 512000",
         "for a bundle of certificates, keep only the authorities that your network needs",
     )
 

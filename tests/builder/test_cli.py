@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from builder.errors import BuildFailedError, InputError, InternalError, Unreacha
 from tests.conftest import Golden
 from tests.support import lookalikes
 
+COMMAND = Path(sys.executable).with_name("build-image")
 MANIFEST = "version: 1\nmodels: {m: {task: reranker, path: model}}\nimages: {i: {models: [m]}}\n"
 
 
@@ -18,6 +21,15 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
     return tmp_path
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """Give the writing end of a pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +66,26 @@ def test_problems_of_the_manifest_end_with_2_before_the_engine_is_asked(
     assert capsys.readouterr().err == "error: models.yaml:2: `models.m.path`: there is no folder `model`\n"
 
 
+@pytest.mark.parametrize("command", [[], ["lock"], ["render", "--output", "out"], ["cache"]])
+def test_certificates_that_are_none_end_with_2_before_anything_starts(
+    nowhere: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (nowhere / "models.yaml").write_text(MANIFEST)
+    lookalikes.write_reranker(nowhere / "model")
+    (nowhere / "ca.pem").touch()
+    assert cli.run([*command, "--ca-bundle", "ca.pem"]) == 2
+    assert capsys.readouterr().err == (
+        "error: the certificate bundle `ca.pem` has no certificate in PEM\n"
+        "hint: pass --ca-bundle FILE with a PEM file, or unset PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE\n"
+    )
+    assert not (nowhere / "models.lock").exists()
+
+
 def test_no_engine_ends_with_4_and_a_hint(nowhere: Path) -> None:
     (nowhere / "model").mkdir()
     (nowhere / "models.yaml").write_text(MANIFEST)
     lookalikes.write_reranker(nowhere / "model")
-    command = [Path(sys.executable).with_name("build-image")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run([COMMAND], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (4, "")
     assert ended.stderr.startswith("error: cannot connect to the Docker Engine")
 
@@ -123,6 +149,31 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(cli.command, "main", interrupted)
     assert cli.run([]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+PRINTING = [["schema"], ["--help"], ["--version"], ["lock", "--help"]]
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_a_result_that_finds_no_space_ends_with_1(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "error: cannot write to stdout: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_a_result_that_nobody_reads_ends_the_program_quietly(arguments: list[str], nobody: int) -> None:
+    ended = subprocess.run([COMMAND, *arguments], stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_an_error_that_nobody_reads_ends_the_program_like_a_result(nobody: int) -> None:
+    assert subprocess.run([COMMAND, "--modles"], stdout=nobody, stderr=nobody, check=False).returncode == 141
+
+
+def test_an_error_that_finds_no_space_keeps_its_exit_code() -> None:
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run([COMMAND, "--modles"], stdout=full, stderr=full, check=False).returncode == 2
 
 
 INTERRUPTED = """

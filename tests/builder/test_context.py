@@ -67,6 +67,16 @@ def test_the_server_s_lock_file_is_not_part_of_the_server(tmp_path: Path) -> Non
     assert not any(path.startswith("app/") and path.endswith(".txt") for path in entries)
 
 
+def test_the_server_s_page_is_part_of_the_server(tmp_path: Path) -> None:
+    entries = {
+        entry.path: entry.source for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries
+    }
+    page = Path(__file__).parents[2] / "runtime/page"
+    assert {path: source for path, source in entries.items() if path.startswith("app/app/runtime/page/")} == {
+        f"app/app/runtime/page/{file.name}": file.read_bytes() for file in page.iterdir()
+    }
+
+
 def test_an_image_of_weights_is_built_from_models_alone(tmp_path: Path) -> None:
     models = (data.local(tmp_path), data.fetched())
     server, weights = (

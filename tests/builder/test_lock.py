@@ -8,6 +8,7 @@ from builder import lock, manifest
 from builder.errors import InputError
 from builder.lock import Lock, OutdatedModel, Sources
 from builder.manifest import Manifest
+from tests.builder import data
 from tests.support import lookalikes
 from tests.support.hub_server import HubServer
 
@@ -63,6 +64,12 @@ def test_every_baked_file_has_its_size_and_sha256(folder: Path, sources: Sources
     }
     assert {path: (file.size_bytes, file.sha256) for path, file in locked.files.items()} == expected
     assert "onnx/model.onnx_data" in expected
+
+
+def test_the_licence_is_locked_of_a_folder_as_of_a_repository(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        models = resolve(folder, sources).models
+    assert {name: model.licence for name, model in models.items()} == {"remote": "gemma", "local": "cc-by-nc-4.0"}
 
 
 def test_a_branch_is_locked_as_the_commit_that_it_stands_for(folder: Path, sources: Sources, hub: HubServer) -> None:
@@ -172,3 +179,16 @@ def test_the_digest_changes_with_a_base_as_with_a_model(folder: Path, sources: S
         locked = resolve(folder, sources)
     other = dataclasses.replace(locked, bases={"debian:bookworm-slim": f"sha256:{'1' * 64}"})
     assert len({locked.digest, other.digest, locked.chosen(["remote"]).digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("graph", "mount_id"),
+    [
+        ("onnx/model.onnx", "build-image/example/reranker/onnx-model.onnx"),
+        ("onnx/model_q4f16.onnx", "build-image/example/reranker/onnx-model_q4f16.onnx"),
+        ("a,readonly $HOME.onnx", "build-image/example/reranker/a-readonly-HOME.onnx"),
+    ],
+)
+def test_each_graph_of_a_repository_has_a_cache_mount_whatever_its_revision(graph: str, mount_id: str) -> None:
+    model = data.fetched(recipe=dataclasses.replace(data.RERANKER_RECIPE, graph=graph))
+    assert [dataclasses.replace(model, revision=digit * 40).mount_id for digit in "01"] == [mount_id, mount_id]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builder import lockfile
-from builder.errors import FailedError, InputError
+from builder.errors import InputError
 from builder.lock import Lock, OutdatedModel
 from builder.recipe import Recipe
 from tests.builder import data
@@ -86,5 +86,5 @@ def test_a_lock_of_a_later_release_is_refused_as_such(tmp_path: Path) -> None:
 
 
 def test_a_place_that_can_t_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FailedError, match="can't be written: "):
+    with pytest.raises(InputError, match="can't be written: "):
         lockfile.write(LOCK, tmp_path / "nowhere" / "models.lock")

@@ -4,8 +4,7 @@ import pytest
 
 from builder import network
 from builder.errors import InputError
-
-PEM = b"-----BEGIN CERTIFICATE-----\n"
+from tests.builder import data
 
 
 def test_a_host_that_sets_nothing_gives_no_secret(tmp_path: Path) -> None:
@@ -22,9 +21,9 @@ def test_without_these_variables_no_certificates_are_named() -> None:
 
 
 def test_the_certificates_are_a_secret(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_bytes(PEM)
+    (tmp_path / "ca.pem").write_bytes(data.CERTIFICATE)
     environment = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}
-    assert network.secrets(environment, ca_bundle=tmp_path / "ca.pem") == {"ca_bundle": PEM}
+    assert network.secrets(environment, ca_bundle=tmp_path / "ca.pem") == {"ca_bundle": data.CERTIFICATE}
 
 
 @pytest.mark.parametrize("content", [b"", b"hostname\n", b"\x30\x82DER"])
@@ -32,6 +31,21 @@ def test_certificates_that_are_none_are_an_error(tmp_path: Path, content: bytes)
     (tmp_path / "ca.pem").write_bytes(content)
     with pytest.raises(InputError, match="has no certificate in PEM"):
         network.secrets({"HOME": str(tmp_path)}, ca_bundle=tmp_path / "ca.pem")
+
+
+def test_a_bundle_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(data.CERTIFICATE + data.CERTIFICATE[:200])
+    with pytest.raises(InputError) as caught:
+        network.secrets({"HOME": str(tmp_path)}, ca_bundle=tmp_path / "ca.pem")
+    assert caught.value.message == f"a certificate in the bundle `{tmp_path}/ca.pem` is damaged"
+
+
+def test_a_bundle_that_a_build_does_not_take_is_an_error_with_both_sizes(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(data.CERTIFICATE + b"#" * network.SECRET_LIMIT_BYTES)
+    with pytest.raises(InputError) as caught:
+        network.secrets({"HOME": str(tmp_path)}, ca_bundle=tmp_path / "ca.pem")
+    size = f"{512_000 + len(data.CERTIFICATE)} bytes, and a build takes at most 512000"
+    assert caught.value.message == f"the certificate bundle `{tmp_path}/ca.pem` has {size}"
 
 
 def test_certificates_that_can_t_be_read_are_an_error_with_a_hint(tmp_path: Path) -> None:

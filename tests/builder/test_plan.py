@@ -1,8 +1,10 @@
+import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from builder import manifest, plan
+from builder import bundle, manifest, plan, tags
 from builder.errors import InputError, ProblemsError
 from builder.git import Git
 from builder.manifest import Manifest
@@ -19,7 +21,8 @@ def read(images: str) -> Manifest:
 
 def make(images: str, git: Git | None = CHECKOUT) -> tuple[plan.ImagePlan, ...]:
     manifest_ = read(images)
-    return plan.make(manifest_, manifest_.images, lock=LOCK, git=git).images
+    names = tags.Names(lock=LOCK, git=git, now=datetime(2026, 11, 23, tzinfo=UTC), words=manifest_.vars)
+    return plan.make(manifest_, manifest_.images, names=names).images
 
 
 def problems(images: str, git: Git | None = CHECKOUT) -> list[str]:
@@ -44,21 +47,29 @@ def test_tags_are_filled_in_and_named_once() -> None:
     assert image.references == (f"i:{'c' * 40}", f"i:l-{LOCK.digest}")
 
 
-def test_every_tag_that_can_t_be_made_is_a_problem() -> None:
-    images = "  i: {models: [a], tags: ['{{ git.sha }}', '{{ nope }}', '{{ lock.digest }}/x']}\n"
+def test_every_tag_that_can_t_be_made_is_a_problem_on_its_line() -> None:
+    images = "  i: {models: [a], tags: ['{{ git.sha }}', '{{ nope }}',\n    '{{ lock.digest }}/x']}\n"
     assert problems(images, git=None) == [
-        "manifest: `images.i.tags[0]`: `{{ git.sha }}` can't be filled in: the manifest is not in a git checkout with"
-        " a commit",
-        "manifest: `images.i.tags[1]`: `{{ nope }}` can't be filled in: 'nope' is undefined",
-        f"manifest: `images.i.tags[2]`: `{LOCK.digest}/x` is not a tag: use up to 128 letters, digits, `_`, `.` and"
-        " `-`, not starting with `.` or `-`",
+        "models.yaml:4: `images.i.tags[0]`: `{{ git.sha }}` can't be filled in: the manifest is not in a git checkout"
+        " with a commit",
+        "models.yaml:4: `images.i.tags[1]`: `{{ nope }}` can't be filled in: 'nope' is undefined",
+        f"models.yaml:5: `images.i.tags[2]`: `{LOCK.digest}/x` is not a tag: use up to 128 letters, digits, `_`, `.`"
+        " and `-`, not starting with `.` or `-`",
     ]
 
 
 def test_two_images_never_take_one_name() -> None:
     images = "  one: {models: [a], repository: app}\n  two: {models: [b], repository: app}\n"
     assert problems(images) == [
-        "manifest: `images.two.tags`: `app:latest` is already the name of the image `one`",
+        "models.yaml:5: `images.two.tags`: `app:latest` is already the name of the image `one`",
+    ]
+
+
+def test_two_spellings_of_one_name_are_one_name() -> None:
+    images = "  one: {models: [a], repository: x/y}\n  two: {models: [b],\n    repository: docker.io/x/y}\n"
+    assert problems(images) == [
+        "models.yaml:5: `images.two.tags`: `docker.io/x/y:latest` is already the name of the image `one`,"
+        " which spells it `x/y:latest`",
     ]
 
 
@@ -72,9 +83,21 @@ def test_an_unknown_image_is_refused_with_those_there_are() -> None:
     assert (caught.value.message, caught.value.hint) == ("there is no image `two`", "the manifest has: one")
 
 
-@pytest.mark.parametrize(("tags", "needed"), [("[latest]", False), ("['{{ git.tag }}']", True)])
-def test_git_is_asked_only_for_a_tag_that_needs_it(*, tags: str, needed: bool) -> None:
-    assert plan.needs_git(read(f"  i: {{models: [a], tags: {tags}}}\n").images) is needed
+def test_what_tags_are_made_of_is_known_before_it_is_asked() -> None:
+    images = read(
+        "  i: {models: [a], tags: [latest]}\n  j: {models: [a], tags: ['{{ git.tag }}', '{{ ci.run }}']}\n"
+    ).images
+    assert plan.tag_names({"i": images["i"]}) == set()
+    assert plan.tag_names(images) == {"git", "ci"}
+
+
+@pytest.mark.parametrize(
+    ("template", "is_repeatable"), [("{{ lock.digest }}", True), ("{{ date }}", False), ("{{ git.sha }}", False)]
+)
+def test_a_plan_is_repeatable_whose_tags_come_from_manifest_and_lock(template: str, *, is_repeatable: bool) -> None:
+    manifest_ = read(f"  i: {{models: [a], tags: ['{template}']}}\n")
+    names = tags.Names(lock=LOCK, git=CHECKOUT, now=datetime(2026, 11, 23, tzinfo=UTC))
+    assert plan.make(manifest_, manifest_.images, names=names).is_repeatable is is_repeatable
 
 
 def test_the_labels_say_what_is_inside() -> None:
@@ -82,6 +105,7 @@ def test_the_labels_say_what_is_inside() -> None:
     assert image.labels == {
         "org.opencontainers.image.title": "i",
         "org.opencontainers.image.base.name": "debian:bookworm-slim",
+        "build-image.bundle": f"sha256:{hashlib.sha256(bundle.document(image.models)).hexdigest()}",
         "build-image.models": f"example/a@{data.COMMIT}",
     }
 

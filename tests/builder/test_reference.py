@@ -54,3 +54,25 @@ def test_a_digest_must_be_a_sha256() -> None:
 )
 def test_a_port_is_not_taken_for_a_tag(name: str, parts: tuple[str, str | None]) -> None:
     assert reference.split(name) == parts
+
+
+# tests/engine/test_engine.py compares this with what an engine says.
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("app", "docker.io/library/app:latest"),
+        ("docker.io/app:1", "docker.io/library/app:1"),
+        ("docker.io/library/app:1", "docker.io/library/app:1"),
+        ("index.docker.io/app:1", "docker.io/library/app:1"),
+        ("team/app:1", "docker.io/team/app:1"),
+        ("docker.io/team/app:1", "docker.io/team/app:1"),
+        ("docker.io", "docker.io/library/docker.io:latest"),
+        ("localhost/app", "localhost/app:latest"),
+        ("Host/app", "Host/app:latest"),
+        ("registry.example.com/app:1", "registry.example.com/app:1"),
+        ("host:5000/app", "host:5000/app:latest"),
+        ("[::1]:5000/app", "[::1]:5000/app:latest"),
+    ],
+)
+def test_every_spelling_of_a_name_is_spelled_out_alike(name: str, whole: str) -> None:
+    assert reference.spelled_out(name) == whole

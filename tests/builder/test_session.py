@@ -256,6 +256,38 @@ def test_a_peer_that_speaks_no_http2_is_a_lost_connection() -> None:
         assert lost.wait(TIMEOUT_S)
 
 
+class Watched:
+    """A stream that tells whether anybody read it while it was closed."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.reading = threading.Event()
+        self.read_when_closed: list[bool] = []
+
+    def recv(self, _: int, /) -> bytes:
+        self.reading.set()
+        self.ended.wait(TIMEOUT_S)
+        self.reading.clear()
+        return b""
+
+    def sendall(self, _: bytes, /) -> None:
+        """Send it nowhere."""
+
+    def shutdown(self) -> None:
+        self.ended.set()
+
+    def close(self) -> None:
+        self.read_when_closed.append(self.reading.is_set())
+        self.ended.set()
+
+
+def test_a_descriptor_is_given_back_only_once_nobody_reads_it() -> None:
+    stream = Watched()
+    with Session(stream, unary={}, streaming={}):
+        stream.reading.wait(TIMEOUT_S)
+    assert stream.read_when_closed == [False]
+
+
 def test_closing_is_not_told_as_a_loss() -> None:
     ours, theirs = socket.socketpair()
     lost = threading.Event()

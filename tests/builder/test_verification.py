@@ -3,11 +3,14 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import pytest
 
 from builder import bundle, verification
+from builder.api import ImageDetails
 from builder.errors import FailedError, InputError
 from builder.lock import Lock, LockedFile, LockedModel, OutdatedModel
 from builder.verification import ExpectedModel, FoundFile, Verdict
@@ -109,6 +112,72 @@ def test_a_bundle_without_digests_is_refused(text: bytes) -> None:
         "the bundle of `i` has no digests",
         "compare it with a lock: `build-image verify i --models models.yaml`",
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneImage:
+    """An engine with one image, whose bundle is `text`."""
+
+    labels: Mapping[str, str]
+    text: bytes = bundle.document([MODEL])
+    environment: tuple[str, ...] = ("PATH=/bin", "RUNTIME_BUNDLE=/opt/bundle/bundle.json")
+
+    def inspect_image(self, _: str, /) -> ImageDetails:
+        return ImageDetails(
+            id="",
+            platform="linux/amd64",
+            size_bytes=0,
+            layers=("sha256:1",),
+            labels=self.labels,
+            environment=self.environment,
+            digest="",
+        )
+
+    def archive(self, _: str, path: str, /) -> AbstractContextManager[BinaryIO]:
+        return io.BytesIO(archive({path.rpartition("/")[2]: self.text}))
+
+
+LABELS = {
+    "build-image.bundle": f"sha256:{sha256(bundle.document([MODEL]))}",
+    "build-image.models": f"example/reranker@{data.COMMIT}",
+}
+
+
+def test_the_bundle_that_the_label_names_says_what_should_be_there() -> None:
+    expected = verification.expected_of_image(OneImage(labels=LABELS), "i", lock=None)
+    assert expected == verification.of_bundle(bundle.document([MODEL]), image="i")
+
+
+@pytest.mark.parametrize("lock", [None, data.lock(MODEL)], ids=["bundle", "lock"])
+def test_a_bundle_that_the_label_does_not_name_is_a_failure(lock: Lock | None) -> None:
+    other = bundle.document([replace(MODEL, revision="e" * 40)])
+    with pytest.raises(FailedError) as caught:
+        verification.expected_of_image(OneImage(labels=LABELS, text=other), "i", lock=lock)
+    assert caught.value.message == (
+        "`i` does not hold the bundle that was baked: `/opt/bundle/bundle.json` is sha256:"
+        f"{sha256(other)}, and the label `build-image.bundle` names {LABELS['build-image.bundle']}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (OneImage(labels=LABELS, environment=()), "`i` carries no bundle that says what should be in it"),
+        (OneImage(labels={}), "`i` has no label `build-image.bundle` to compare its bundle with"),
+    ],
+)
+def test_an_image_that_says_too_little_is_compared_with_a_lock_alone(image: OneImage, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        verification.expected_of_image(image, "i", lock=None)
+    assert (caught.value.message, caught.value.hint) == (
+        message,
+        "compare it with a lock: `build-image verify i --models models.yaml`",
+    )
+
+
+def test_a_lock_says_what_should_be_there_whatever_the_image_says() -> None:
+    expected = verification.expected_of_image(OneImage(labels=LABELS), "i", lock=data.lock(MODEL))
+    assert expected == (verification.of_model(MODEL),)
 
 
 def test_the_files_of_a_tar_are_read_below_its_parent_and_nothing_else() -> None:

@@ -4,19 +4,19 @@ import base64
 import http.client
 import json
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
+from tests.engine import program
+from tests.runtime.server import free_port
+
 USER, PASSWORD = "robot", "correct-horse"
 PASSWORD_HASH = "$2b$04$KlmWPG/74tsI.F8sQN5dnOd3Sj.siw/YjqhcoSmEUCFmvGV2cNjQS"  # bcrypt of PASSWORD
-START_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +39,10 @@ class Registry:
 @contextmanager
 def running(folder: Path) -> Iterator[Registry]:
     """Run Debian's `docker-registry` on a free port with basic authentication."""
-    program = shutil.which("docker-registry")
-    if program is None:
+    registry = shutil.which("docker-registry")
+    if registry is None:
         pytest.skip("docker-registry is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     (folder / "users").write_text(f"{USER}:{PASSWORD_HASH}\n")
     settings = {
         "version": 0.1,
@@ -54,27 +52,12 @@ def running(folder: Path) -> Iterator[Registry]:
         "auth": {"htpasswd": {"realm": "test", "path": str(folder / "users")}},
     }
     (folder / "registry.yml").write_text(json.dumps(settings))  # JSON is YAML
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", folder / "registry.yml"], stdout=log, stderr=log)
-    try:
-        _wait_for(address)
+    command = (registry, "serve", folder / "registry.yml")
+    with program.running(*command, log=folder / "log", answers=lambda: _wants_a_login(address)):
         yield Registry(host=address)
-    finally:
-        process.terminate()
-        process.wait(START_TIMEOUT_S)
 
 
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(address, timeout=1)
-        try:
-            connection.request("GET", "/v2/")
-            assert connection.getresponse().status == 401
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-        finally:
-            connection.close()
-    pytest.fail("the registry does not answer")
+def _wants_a_login(address: str) -> bool:
+    with closing(http.client.HTTPConnection(address, timeout=1)) as connection:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status == HTTPStatus.UNAUTHORIZED

@@ -4,15 +4,16 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.engine import program
+from tests.runtime.server import free_port
+
 SSHD = "/usr/sbin/sshd"
-START_TIMEOUT_S = 20
 
 
 @contextmanager
@@ -24,9 +25,7 @@ def serving(folder: Path) -> Iterator[str]:
     home.mkdir(parents=True)
     for key in (folder / "host_key", home / "id_ed25519"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     host_key = (folder / "host_key.pub").read_text().rsplit(maxsplit=1)[0]
     (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
     options = {
@@ -39,23 +38,11 @@ def serving(folder: Path) -> Iterator[str]:
     }
     (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
     Path("/run/sshd").mkdir(exist_ok=True)  # the server's empty folder; a distribution's start-up script makes it
-    process = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
+    command = (SSHD, "-D", "-e", "-f", folder / "sshd_config")
+    with program.running(*command, log=folder / "log", answers=lambda: _greets(port)):
         yield f"ssh://root@127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(START_TIMEOUT_S)
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-                assert connection.recv(4) == b"SSH-"
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("sshd does not answer")
+def _greets(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        return connection.recv(4) == b"SSH-"

@@ -16,7 +16,7 @@ from builder.engine import Engine
 from builder.errors import BuildFailedError, UnreachableError
 from builder.trace import Event, LogEvent, TransferEvent
 from tests.engine import tls
-from tests.engine.conftest import PrivateEngine
+from tests.support.private_engine import PrivateEngine
 
 pytestmark = pytest.mark.engine
 
@@ -82,8 +82,8 @@ def test_a_required_secret_that_is_not_given_is_named(engine: Engine) -> None:
 def test_a_secret_of_the_full_size_passes(engine: Engine) -> None:
     run = f"RUN --mount=type=secret,id=ca,required=true {unique()} wc -c < /run/secrets/ca\n"
     events: list[Event] = []
-    build(engine, request(BASE + run, secrets={"ca": os.urandom(499_000)}), on_event=events.append)
-    assert lines(events) == ["499000"]
+    build(engine, request(BASE + run, secrets={"ca": os.urandom(512_000)}), on_event=events.append)
+    assert lines(events) == ["512000"]
 
 
 def test_a_failing_step_is_told_with_its_last_lines(engine: Engine) -> None:

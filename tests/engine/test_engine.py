@@ -3,6 +3,7 @@ from uuid import uuid4
 
 import pytest
 
+from builder import reference
 from builder.buildkit import BuildRequest, build
 from builder.context import assemble
 from builder.engine import ContainerOptions, Engine, ExecResult
@@ -18,14 +19,29 @@ def ignore(_: Event) -> None:
     """Take an event that the test does not look at."""
 
 
-def test_tags_come_and_go(engine: Engine) -> None:
-    reference = f"registry.example.com/test/{uuid4().hex}:tag"
+def scratch_image(engine: Engine) -> str:
+    """Build an image with nothing in it, and return its id."""
     context = assemble({"Dockerfile": f"FROM scratch\nLABEL run={uuid4().hex}\n".encode()})
-    image = build(engine, BuildRequest(context=context, shared_key="tests"), on_event=ignore)
-    engine.tag(image, reference)
-    tagged = engine.inspect_image(reference).id
-    engine.untag(reference)
-    assert (tagged, engine.has_image(reference)) == (image, False)
+    return build(engine, BuildRequest(context=context, shared_key="tests"), on_event=ignore)
+
+
+def test_a_tag_leads_to_its_image_until_that_is_removed(engine: Engine) -> None:
+    name = f"registry.example.com/test/{uuid4().hex}:tag"
+    image = scratch_image(engine)
+    engine.tag(image, name)
+    tagged = engine.inspect_image(name).id
+    engine.remove_image(name)
+    assert (tagged, engine.has_image(name), engine.has_image(image)) == (image, False, False)
+
+
+@pytest.mark.parametrize("spelling", ["{}:1", "index.docker.io/{}:1", "team/{}:1", "localhost/{}:1", "Host/{}:1"])
+def test_a_name_is_spelled_out_as_the_engine_does(engine: Engine, spelling: str) -> None:
+    name = spelling.format(uuid4().hex)
+    image = scratch_image(engine)
+    engine.tag(image, name)
+    found = engine.image_id(reference.spelled_out(name))
+    engine.remove_image(image)
+    assert found == image
 
 
 def test_an_image_that_is_not_there_fails_without_an_address(engine: Engine) -> None:

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from builder import lockfile, smoke
+from builder import bundle, lockfile, smoke
 from builder.buildkit import BuildRequest, Cancellation, build
 from builder.context import assemble
 from builder.engine import Engine
@@ -20,6 +20,7 @@ from tests.engine.command import build_image
 
 pytestmark = pytest.mark.engine
 
+EMPTY_OBJECT = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # sha256 of `{}`
 LOOKALIKES = {"embedder": "embedding", "reranker": "reranker"}
 
 
@@ -68,6 +69,23 @@ def corrupt(engine: Engine, built: Built) -> Iterator[str]:
     engine.remove_image(image_id)
 
 
+@pytest.fixture(scope="module")
+def forged(engine: Engine, built: Built) -> Iterator[str]:
+    """The server's image with another byte in one file, and with a bundle that agrees with it."""
+    named = lockfile.read(built.manifest.with_suffix(".lock")).models
+    model = named["embedder"]
+    file = replace(model.files["config.json"], sha256=EMPTY_OBJECT, size_bytes=2)
+    models = [replace(model, files={**model.files, "config.json": file}), named["reranker"]]
+    copies = f"COPY config.json {built.file}\nCOPY bundle.json /opt/bundle/bundle.json\n"
+    dockerfile = f"FROM {built.server['references'][0]}\n{copies}"
+    context = assemble(
+        {"Dockerfile": dockerfile.encode(), "config.json": b"{}", "bundle.json": bundle.document(models)}
+    )
+    image_id = build(engine, BuildRequest(context=context, shared_key="forged"), on_event=lambda _: None)
+    yield image_id
+    engine.remove_image(image_id)
+
+
 def lines(built: Built) -> str:
     return "".join(
         f"{model.name}  {len(model.files)} files  {model.size_bytes / 1000:.3g} kB  as locked\n"
@@ -77,7 +95,7 @@ def lines(built: Built) -> str:
 
 def test_weights_are_the_same_layers_as_in_a_server(built: Built) -> None:
     # From the server's end: its code, two models.
-    assert built.weights["layers"] == built.server["layers"][-3:-1]
+    assert built.weights["layers"] == built.server["layers"][-4:-2]
 
 
 def test_an_image_of_weights_is_tested_by_reading_its_files(built: Built) -> None:
@@ -116,12 +134,19 @@ def test_an_image_of_weights_without_a_manifest_is_refused(built: Built) -> None
 def test_a_corrupt_file_is_named_with_both_digests(built: Built, corrupt: str, flags: list[str]) -> None:
     ended = build_image("verify", corrupt, *flags, *([built.manifest] * len(flags)))
     locked = built.models[0].files["config.json"].sha256
-    empty_object = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     assert ended.code == 1
     assert [line.rpartition("  ")[2] for line in ended.out.splitlines()] == ["1 not as locked", "as locked"]
     assert ended.err == (
         f"error: `{corrupt}` does not hold what was locked\n"
-        f"embedder: `{built.file}` has sha256 {empty_object}, and {locked} was locked\n"
+        f"embedder: `{built.file}` has sha256 {EMPTY_OBJECT}, and {locked} was locked\n"
+    )
+
+
+def test_a_file_that_was_altered_together_with_the_bundle_is_found_by_the_label(forged: str) -> None:
+    ended = build_image("verify", forged)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(
+        f"error: `{forged}` does not hold the bundle that was baked: `/opt/bundle/bundle.json` is "
     )
 
 

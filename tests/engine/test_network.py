@@ -12,6 +12,7 @@ from builder.context import assemble
 from builder.engine import Engine
 from builder.render import NETWORK_SECRETS
 from builder.trace import Event, LogEvent
+from tests.builder import data
 
 pytestmark = pytest.mark.engine
 
@@ -41,7 +42,7 @@ def told_by_stage(engine: Engine, secrets: Mapping[str, bytes]) -> tuple[str, li
 
 
 def test_a_stage_has_proxies_certificates_and_pip_s_settings(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "ca.pem").write_bytes(data.CERTIFICATE)
     secrets = network.secrets({**ENVIRONMENT, "HOME": str(tmp_path)}, ca_bundle=tmp_path / "ca.pem")
     image_id, lines = told_by_stage(engine, secrets)
     details = engine.inspect_image(image_id)

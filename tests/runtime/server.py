@@ -15,12 +15,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _READY = "ready after"
-_START_LIMIT_S = 30
+_LIMIT_S = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a server answered; `body` is decoded JSON."""
+    """What a server answered; `body` is decoded JSON, or text of another type."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class Server:
             return Answer(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
-                body=json.loads(response.read()),
+                body=_decoded(response.read(), response.getheader("content-type", "")),
             )
         finally:
             connection.close()
@@ -59,8 +59,30 @@ class Server:
     def terminate(self) -> int:
         """Send SIGTERM and wait for the exit code."""
         self.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the exit code."""
         self.log.extend(self.process.communicate(timeout=20)[1].splitlines())
         return self.process.returncode
+
+    def wait_for(self, message: str) -> None:
+        """Read the log until a line has `message`; a server that hangs is killed, and then its log ends."""
+        assert self.process.stderr is not None
+        watchdog = threading.Timer(_LIMIT_S, self.process.kill)
+        watchdog.start()
+        try:
+            for line in self.process.stderr:
+                self.log.append(line)
+                if message in line:
+                    return
+        finally:
+            watchdog.cancel()
+        raise AssertionError(f"the server ended: {self.log}")
+
+
+def _decoded(body: bytes, media_type: str) -> Any:
+    return json.loads(body) if media_type == "application/json" else body.decode()
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -102,23 +124,8 @@ def running_server(bundle: Path, **settings: str) -> Iterator[Server]:
     )
     server = Server(process=process, port=port)
     try:
-        _wait_until_ready(server)
+        server.wait_for(_READY)
         yield server
     finally:
         process.kill()
         process.communicate()
-
-
-def _wait_until_ready(server: Server) -> None:
-    assert server.process.stderr is not None
-    # a server that hangs is killed, and then its log ends
-    watchdog = threading.Timer(_START_LIMIT_S, server.process.kill)
-    watchdog.start()
-    try:
-        for line in server.process.stderr:
-            server.log.append(line)
-            if _READY in line:
-                return
-    finally:
-        watchdog.cancel()
-    raise AssertionError(f"the server ended: {server.log}")

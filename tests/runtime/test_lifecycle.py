@@ -1,6 +1,7 @@
 """How the process starts and ends."""
 
 import json
+import signal
 import socket
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
-from tests.runtime.server import free_port, run_command, running_server
+from tests.runtime.server import Server, free_port, run_command, running_server
 
 BODY = b'{"input": "a secret cat"}'
 HEAD = (
@@ -23,6 +24,10 @@ def open_request(port: int) -> socket.socket:
     connection.sendall(HEAD)
     assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
     return connection
+
+
+def messages(server: Server) -> list[str]:
+    return [json.loads(line)["message"] for line in server.log]
 
 
 def test_sigterm_lets_a_request_in_flight_finish_and_exits_with_0(folders: Folders) -> None:
@@ -40,11 +45,29 @@ def test_sigterm_does_not_wait_beyond_its_deadline(folders: Folders) -> None:
         assert server.terminate() == 0
 
 
+def test_ctrl_c_lets_a_request_in_flight_finish_and_exits_with_130(folders: Folders) -> None:
+    with running_server(folders.bundle) as server, open_request(server.port) as connection:
+        server.process.send_signal(signal.SIGINT)
+        connection.sendall(BODY)
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
+        assert server.wait() == 130
+        assert messages(server)[-1].startswith("Finished server process")
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once_and_quietly(folders: Folders) -> None:
+    with running_server(folders.bundle, shutdown_timeout_s="1000") as server, open_request(server.port):
+        server.process.send_signal(signal.SIGINT)
+        server.wait_for("Shutting down")
+        server.process.send_signal(signal.SIGINT)
+        assert server.wait() == 130
+        assert messages(server)[-2:] == ["Shutting down", f"Finished server process [{server.process.pid}]"]
+
+
 def test_a_log_is_lines_of_json(folders: Folders) -> None:
     with running_server(folders.bundle) as server:
         server.terminate()
-    messages = [json.loads(line)["message"] for line in server.log]
-    assert messages[:1] + messages[-1:] == [
+    logged = messages(server)
+    assert logged[:1] + logged[-1:] == [
         f"Started server process [{server.process.pid}]",
         f"Finished server process [{server.process.pid}]",
     ]

@@ -8,7 +8,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from runtime.bundle import Side
 from runtime.errors import InvalidError, ModelError
 from runtime.template import render
-from runtime.tokenizer import Entry, Pair, Tokenizer, longest_first
+from runtime.tokenizer import Entry, Pair, Token, Tokenizer, longest_first
 from tests.runtime import tiny
 
 WORDS = " ".join(itertools.islice(itertools.cycle(tiny.WORDS), 40))
@@ -212,3 +212,48 @@ def test_an_id_that_is_none_of_the_vocabulary_is_refused(file: Path, token_id: i
         "send text, or ids of this model's own tokenizer",
         "input",
     )
+
+
+def test_a_document_is_cut_before_the_pair_is(file: Path) -> None:
+    tokenizer = Tokenizer(file, max_length=16, sequences=2)
+    (pair,) = tokenizer.pairs([("cat", words(5))])
+    cut = pair.shortened(2, keep="left").cut()
+    assert (cut.ids, cut.cut) == (paired(tokenizer, "cat", words(2)).ids, 3)
+
+
+@pytest.mark.parametrize("limit", [None, 5, 9])
+def test_a_document_that_is_short_enough_is_left_alone(file: Path, limit: int | None) -> None:
+    (pair,) = Tokenizer(file, max_length=16, sequences=2).pairs([("cat", words(5))])
+    assert pair.shortened(limit, keep="left") is pair
+
+
+def test_a_pair_can_be_cut_at_its_beginnings(file: Path) -> None:
+    tokenizer = Tokenizer(file, max_length=9, sequences=2)
+    (pair,) = tokenizer.pairs([(words(5), words(5))])
+    entry = pair.cut(keep="right")
+    ids = tiny.ids_of(words(5))
+    assert entry.ids == (tiny.CLS, *ids[-3:], tiny.SEP, *ids[-3:], tiny.SEP)
+
+
+def test_tokens_lie_where_their_bytes_do(file: Path) -> None:
+    tokens = Tokenizer(file, max_length=4, sequences=1).tokens("é cat 😀 sits cat")
+    cat, sits = tiny.ids_of("cat sits")
+    assert tokens == [
+        Token(id=tiny.CLS, text="[CLS]"),
+        Token(id=tiny.UNK, text="é", start=0, stop=2),
+        Token(id=cat, text="cat", start=3, stop=6),
+        Token(id=tiny.UNK, text="😀", start=7, stop=11),
+        Token(id=sits, text="sits", start=12, stop=16),
+        Token(id=cat, text="cat", start=17, stop=20),
+        Token(id=tiny.SEP, text="[SEP]"),
+    ]
+
+
+def test_ids_are_made_text_again(file: Path) -> None:
+    tokenizer = Tokenizer(file, max_length=4, sequences=1)
+    assert tokenizer.decode(tiny.ids_of("the cat sits")) == "the cat sits"
+
+
+def test_an_id_without_text_is_refused(file: Path) -> None:
+    with pytest.raises(InvalidError):
+        Tokenizer(file, max_length=4, sequences=1).decode([len(tiny.VOCABULARY)])

@@ -1,0 +1,64 @@
+"""Own what the command line says of itself: help and version, shown by the console, examples and exit codes."""
+
+from collections.abc import Callable
+
+import click
+
+from builder import __version__
+
+EXIT_CODES = """\b
+Exit codes:
+  0    every image is built, tested and tagged
+  1    a build, a smoke test or a tag failed
+  2    the manifest, a flag or the environment is wrong
+  3    a bug of build-image
+  4    the Docker Engine or the Hub is not reachable
+  130  interrupted
+  141  whoever read the output has gone
+"""
+
+EXAMPLES = """\b
+Examples:
+  build-image --models models.yaml
+  build-image --models models.yaml --image retrieval --report report.json
+  build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
+  build-image --models models.yaml --locked
+  build-image render --models models.yaml --output rendered
+"""
+
+
+def _showing(text: Callable[[click.Context], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """Return the callback of a flag that shows a text through the console, which alone writes, and ends."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            context.obj.result(text(context))
+            context.exit()
+
+    return show
+
+
+class _Command(click.Command):
+    """A command whose help the console shows."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _showing(click.Context.get_help)
+        return option
+
+
+class Group(_Command, click.Group):
+    """The commands, each with a help that the console shows."""
+
+    command_class = _Command
+
+
+version_option = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_showing(lambda _: f"build-image, version {__version__}"),
+    help="Show the version and exit.",
+)
