@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support import relay
@@ -31,7 +32,7 @@ def opened(process_id: int) -> Iterator[str]:
 def _listener(process_id: int) -> socket.socket:
     """Make a socket in the namespace of a process: it belongs to that wherever it is used."""
     library = ctypes.CDLL(None, use_errno=True)
-    with open(f"/proc/{process_id}/ns/net") as namespace:  # noqa: PTH123 - a file of the kernel's
+    with Path(f"/proc/{process_id}/ns/net").open() as namespace:
         if library.setns(namespace.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     listener = socket.socket()

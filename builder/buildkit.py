@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -38,8 +39,13 @@ HINTS = (
     ("exec format error", "the engine's host can't run programs of that platform: install QEMU, or change `platform`"),
     ("apt-get: not found", "choose a `base` with glibc and apt, such as `debian:bookworm-slim`"),
     ('exec: "sh": executable file not found', "choose a `base` with glibc and apt, such as `debian:bookworm-slim`"),
-    ("no active session for", "another build that shared a step with this one was stopped: run the command again"),
+    ("no active session", "another build that shared a step with this one was stopped: run the command again"),
 )
+
+# BuildKit makes a step that two builds share once, for the one that came first, and asks the session of that build
+# for what the step needs. Where that build is stopped, the step of the other fails in this way, before BuildKit 0.14
+# (Engine 27) often. No build has it by then, so that a second try makes the step itself.
+_ORPHANED = re.compile(r"no active sessions$|no active session for \S+: ")
 
 OnEvent: TypeAlias = Callable[[Event], None]
 
@@ -59,6 +65,10 @@ class BuildRequest:
     no_cache: bool = False
     pull: bool = False
     source_date_epoch: int = SOURCE_DATE_EPOCH
+
+
+class _OrphanedError(BuildFailedError):
+    """A step failed because another build that shared it was stopped."""
 
 
 class Cancellation:
@@ -98,13 +108,22 @@ class Cancellation:
 def build(engine: Engine, request: BuildRequest, *, on_event: OnEvent, cancellation: Cancellation | None = None) -> str:
     """Build and return the image's id; `on_event` is called by one thread at a time, not always the same.
 
-    Raises BuildFailedError where a step fails, InputError for a secret that is too large, UnreachableError where the
-    engine goes away, and KeyboardInterrupt after `cancellation`; the build is then stopped on the engine as well.
+    What fails because another build was stopped is tried once more. Raises BuildFailedError where a step fails,
+    InputError for a secret that is too large, UnreachableError where the engine goes away, and KeyboardInterrupt after
+    `cancellation`; the build is then stopped on the engine as well.
     """
     _check_secrets(request.secrets)
     cancellation = cancellation or Cancellation()
-    session_id, build_id = uuid4().hex, uuid4().hex
     emit = _serialised(on_event)
+    try:
+        return _build_once(engine, request, emit=emit, cancellation=cancellation)
+    except _OrphanedError as error:
+        emit(WarningEvent(message=f"a build that shared a step with this one was stopped ({error}); building again"))
+        return _build_once(engine, request, emit=emit, cancellation=cancellation)
+
+
+def _build_once(engine: Engine, request: BuildRequest, *, emit: OnEvent, cancellation: Cancellation) -> str:
+    session_id, build_id = uuid4().hex, uuid4().hex
     unary = _services(engine, request.secrets, emit)
     streaming: Mapping[str, Streaming] = {filesync.METHOD: lambda call: filesync.serve(request.context, call)}
     stream = engine.open_session(_session_headers(session_id, request.shared_key, [*unary, *streaming]))
@@ -160,7 +179,8 @@ def _failure(tracker: StepTracker, message: str) -> BuildFailedError | Unreachab
     output = () if failed is None else failed.output
     said = "\n".join([*output, message])
     hint = next((hint for sign, hint in HINTS if sign in said), None)
-    return BuildFailedError(message, step="" if failed is None else failed.name, output=output, hint=hint)
+    kind = _OrphanedError if _ORPHANED.search(message) else BuildFailedError
+    return kind(message, step="" if failed is None else failed.name, output=output, hint=hint)
 
 
 def _services(engine: Engine, secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary]:

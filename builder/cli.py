@@ -23,7 +23,7 @@ from builder.errors import (
     OutputClosedError,
     UnreachableError,
 )
-from builder.settings import Settings
+from builder.settings import SUPPLIES_MANIFEST, Settings
 
 EXIT_INTERRUPTED = 130
 EXIT_OUTPUT_CLOSED = 141  # of a program that SIGPIPE ends, in a shell
@@ -40,6 +40,17 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return models(image(ca_bundle(command)))
 
 
+def _network_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that builds the choice of the build's network."""
+    return click.option(
+        "--build-network",
+        type=click.Choice(["default", "host", "none"]),
+        default="default",
+        show_default=True,
+        help="The network of the build; `host` reaches a Hub or a proxy on this host's loopback.",
+    )(command)
+
+
 @click.group(
     cls=usage.Group,
     invoke_without_command=True,
@@ -49,12 +60,9 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @click.option("--report", type=_PATH, metavar="FILE", help="Write a JSON report of the run.")
+@_network_option
 @click.option(
-    "--build-network",
-    type=click.Choice(["default", "host", "none"]),
-    default="default",
-    show_default=True,
-    help="The network of the build; `host` reaches a Hub or a proxy on this host's loopback.",
+    "--from", "supplies", type=_PATH, metavar="DIR", help="Build without a network from `cache --output DIR`."
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
@@ -65,11 +73,16 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
     shared = {name: flags[name] for name in ("models", "images", "ca_bundle")}
-    context.default_map = {"render": shared, "lock": shared, "cache": shared, "serve": shared}
+    cached = {**shared, "build_network": flags["build_network"], "no_cache": flags["no_cache"]}
+    context.default_map = {"render": shared, "lock": shared, "cache": cached, "serve": shared}
     if context.get_parameter_source("models") is ParameterSource.COMMANDLINE:
         context.default_map["verify"] = {"models": flags["models"]}  # which reads no manifest unless told to
     if context.invoked_subcommand is None:
+        if flags["supplies"] is not None and context.get_parameter_source("models") is not ParameterSource.COMMANDLINE:
+            flags["models"] = flags["supplies"] / SUPPLIES_MANIFEST
         _build(context.obj, **flags)
+    elif flags["supplies"] is not None:
+        raise InputError(f"--from builds images, and `{context.invoked_subcommand}` does not")
 
 
 @command.command()
@@ -164,9 +177,12 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 
 @command.command()
 @_manifest_options
+@click.option("--output", type=_PATH, metavar="DIR", help="Gather there what a machine without a network builds from.")
+@_network_option
+@click.option("--no-cache", is_flag=True, help="With --output: gather packages and base image again.")
 @click.pass_obj
-def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    """Preload the models on this machine.
+def cache(console: Console, /, output: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Preload the models, or with --output all that a build needs.
 
     Every file is verified, what is there already is kept, and the folders of the models are printed.
 
@@ -174,10 +190,20 @@ def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's 
     The folder: TRANSFORMERS_CACHE, else HF_HOME/transformers, else .cache/transformers beside the manifest.
     HF_PRELOAD_TARGETS=embedding,reranker selects by task.
     HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
+
+    \b
+    With --output, where there is a network, then without:
+      build-image cache --models models.yaml --output DIR
+      build-image --from DIR
     """  # noqa: D301 - click's own mark
-    filled = commands.fill_cache(_settings(**flags), console)
-    for model in filled.models:
-        console.result(str(filled.cache.link(model)))
+    settings = _settings(**flags)
+    if output is None:
+        filled = commands.fill_cache(settings, console)
+        for model in filled.models:
+            console.result(str(filled.cache.link(model)))
+        return
+    for line in commands.gather(settings, output, console=console):
+        console.result(line)
 
 
 @command.command()
@@ -230,7 +256,7 @@ def schema(console: Console, /) -> None:
 
 
 def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
-    """Gather what a command that does not build was asked for, and show no secret of this host from now on."""
+    """Gather what a command was asked for, and show no secret of this host from now on."""
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
     console: Console = click.get_current_context().obj
@@ -239,17 +265,12 @@ def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # no
     return Settings(version=__version__, environment=os.environ, ca_bundle=trusted, **flags)
 
 
-def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    from builder import network  # noqa: PLC0415 - `--help` should not wait for it
-
+def _build(console: Console, *, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     console.is_quiet = quiet
     if report is not None:
         reports.check_writable(report)
-    ca_bundle = ca_bundle or network.ca_bundle_path(os.environ)
-    secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
-    console.hide(network.sensitive(secrets))
-    settings = Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
-    made = commands.build(settings, secrets=secrets, console=console)
+    settings = _settings(**flags)
+    made = commands.build(settings, console=console)
     console.result(reports.table(made))
     if report is not None:
         reports.write(reports.text(made, redact=console.redact), report)

@@ -5,22 +5,32 @@ neither.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import report as reports
 from builder import unchanged
 from builder.console import Console
+from builder.errors import InputError
 from builder.settings import Settings
 
 if TYPE_CHECKING:
     from builder.cache import Filled
+    from builder.engine import Engine
     from builder.pipeline import Draft
     from builder.plan import Plan
 
 
-def build(settings: Settings, *, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
+def build(settings: Settings, *, console: Console) -> reports.Report:
     """Build, test and tag every image, unless that would change nothing."""
-    return _spared(settings, console) or _made(settings, secrets, console)
+    secrets = {} if settings.supplies else _secrets(settings)
+    spared = _spared(settings, console)
+    if spared is not None:
+        return spared
+    if settings.supplies is not None:
+        return _made_offline(settings, settings.supplies, console)
+    return _made(settings, secrets, console)
 
 
 def _spared(settings: Settings, console: Console) -> reports.Report | None:
@@ -38,7 +48,7 @@ def _spared(settings: Settings, console: Console) -> reports.Report | None:
 
 
 def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
-    """Lock, plan and run, and remember a run that succeeded."""
+    """Lock, plan and run."""
     from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
     from builder.engine import Engine  # noqa: PLC0415
 
@@ -48,13 +58,41 @@ def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) ->
         settle(draft, settings, console)
         plan = pipeline.make_plan(draft, settings)
         folders = _model_folders(plan, settings)
-        fingerprint = unchanged.fingerprint(settings, folders)
-        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
-        made = reports.make(results)
-        if plan.is_repeatable and all(result.error is None for result in results):
-            bases = {image.base: engine.image_id(image.base) for image in plan.images}
-            memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
-            unchanged.remember(settings, memory)
+        return _run(plan, settings, folders=folders, secrets=secrets, engine=engine, console=console)
+
+
+def _made_offline(settings: Settings, directory: Path, console: Console) -> reports.Report:
+    """Plan and run from a folder of supplies."""
+    from builder import offline  # noqa: PLC0415 - as above
+    from builder.engine import Engine  # noqa: PLC0415
+
+    # A manifest of the project's own has a lock and folders beside it, which are compared with the supplies each time.
+    folders = () if offline.is_own_manifest(settings, directory) else None
+    with Engine.connect() as engine, console.live():
+        plan = offline.plan(settings, directory, host=engine, console=console)
+        settings = replace(settings, build_network="none")
+        return _run(plan, settings, folders=folders, secrets={}, engine=engine, console=console)
+
+
+def _run(
+    plan: "Plan",
+    settings: Settings,
+    *,
+    folders: tuple[str, ...] | None,
+    secrets: Mapping[str, bytes],
+    engine: "Engine",
+    console: Console,
+) -> reports.Report:
+    """Make the images, and remember that where it succeeded and `folders` are known to hold all that they depend on."""
+    from builder import pipeline  # noqa: PLC0415 - as above
+
+    fingerprint = "" if folders is None else unchanged.fingerprint(settings, folders)
+    results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
+    made = reports.make(results)
+    if folders is not None and plan.is_repeatable and all(result.error is None for result in results):
+        bases = {image.built_on: engine.image_id(image.built_on) for image in plan.images}
+        memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
+        unchanged.remember(settings, memory)
     return made
 
 
@@ -72,6 +110,41 @@ def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) 
     settle(draft, settings, console)
     with console.live():
         return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
+
+
+def gather(settings: Settings, directory: Path, *, console: Console) -> tuple[str, ...]:
+    """Lock the models and gather in a folder all that the images are built from; return a line for each part of it."""
+    from builder import gather as gathering  # noqa: PLC0415 - as above
+    from builder import pipeline  # noqa: PLC0415
+    from builder.engine import Engine  # noqa: PLC0415
+
+    if settings.environment.get("HF_PRELOAD_TARGETS"):
+        raise InputError("with --output every model is needed, and HF_PRELOAD_TARGETS names some", hint="unset it")
+    secrets = _secrets(settings)
+    draft = pipeline.draft(settings)
+    with Engine.connect() as engine, console.live():
+        draft = pipeline.pin_base(draft, engine.base_digest)
+        settle(draft, settings, console)
+        plan = pipeline.make_plan(draft, settings)
+        task = gathering.Task(
+            draft=draft,
+            plan=plan,
+            settings=settings,
+            directory=directory,
+            engine=engine,
+            console=console,
+            secrets=secrets,
+        )
+        held = gathering.run(task)
+    console.say(f"complete: `build-image --from {directory}` builds from it without a network")
+    return tuple(gathering.parts(task, held))
+
+
+def _secrets(settings: Settings) -> dict[str, bytes]:
+    """Gather what the stages that download need to know of this host; raises InputError."""
+    from builder import network  # noqa: PLC0415 - as above
+
+    return network.secrets(settings.environment, ca_bundle=settings.ca_bundle)
 
 
 def settle(draft: "Draft", settings: Settings, console: Console) -> None:

@@ -98,6 +98,10 @@ class ImageStore(ABC):
         repository, _, tag = reference.rpartition(":")
         self.ask(f"cannot tag `{reference}`", "tag", image_id, repository, tag)
 
+    def untag(self, reference: str) -> None:
+        """Remove one reference; the image goes only where nothing else names it."""
+        self._remove(reference, noprune=True)
+
     def remove_image(self, reference: str) -> None:
         """Remove an image with all its references; one that is not there is fine."""
         self._remove(reference, force=True)

@@ -157,8 +157,8 @@ _PATTERNS = {
 }
 
 
-def load(file: Path, *, environment: Mapping[str, str]) -> Manifest:
-    """Read and check the manifest in `file`.
+def load(file: Path, *, environment: Mapping[str, str], has_folders: bool = True) -> Manifest:
+    """Read and check the manifest in `file`; the folders of local models need not be there unless it `has_folders`.
 
     Raises InputError when it can't be read, and ProblemsError with every problem of it.
     """
@@ -171,10 +171,10 @@ def load(file: Path, *, environment: Mapping[str, str]) -> Manifest:
         raise InputError(f"`{file}` can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"`{file}` can't be read: it is not UTF-8 text") from error
-    return parse(text, file=file, environment=environment)
+    return parse(text, file=file, environment=environment, has_folders=has_folders)
 
 
-def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
+def parse(text: str, *, file: Path, environment: Mapping[str, str], has_folders: bool = True) -> Manifest:
     """Check the manifest's text; paths in it are relative to the folder of `file`."""
     read = document.parse(text, file=str(file), environment=environment)
     problems = list(read.problems)
@@ -185,7 +185,8 @@ def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
         except ValidationError as error:
             problems += [_problem(read, details) for details in error.errors(include_url=False)]
         # As everywhere, the paths of a manifest that is a link are relative to the file that it leads to.
-        problems += _cross_check(read, (file.resolve() if file.is_symlink() else file).parent)
+        directory = (file.resolve() if file.is_symlink() else file).parent
+        problems += _cross_check(read, directory if has_folders else None)
     if manifest is None or problems:
         raise ProblemsError(sorted(problems, key=lambda problem: problem.line or 0))
     manifest._document = read  # noqa: SLF001 - not a key of the file, so not a field
@@ -224,7 +225,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
 
 
-def _cross_check(read: Document, directory: Path) -> Iterator[Problem]:
+def _cross_check(read: Document, directory: Path | None) -> Iterator[Problem]:
     """Find what no single value shows; works on raw data, so that other problems hide none of these."""
     models = _mapping(_mapping(read.data).get("models"))
     images = _mapping(_mapping(read.data).get("images"))
@@ -234,9 +235,10 @@ def _cross_check(read: Document, directory: Path) -> Iterator[Problem]:
         yield from _check_members(read, name, _mapping(image).get("models"), list(models))
 
 
-def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
+def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path | None) -> Iterator[Problem]:
     path = model.get("path")
-    if isinstance(path, str) and not os.path.isdir(directory / path):  # noqa: PTH112 - raises for no name at all
+    # `Path.is_dir` raises for text that can name no file.
+    if isinstance(path, str) and directory is not None and not os.path.isdir(directory / path):  # noqa: PTH112
         yield read.problem(("models", name, "path"), f"there is no folder `{directory / path}`")
     default, prompts = model.get("default_prompt"), _mapping(model.get("prompts"))
     if isinstance(default, str) and prompts and default not in prompts:

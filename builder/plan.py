@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder import bundle, reference, tags
 from builder.errors import InputError, ProblemsError
@@ -13,10 +14,19 @@ BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Supplied:
+    """What a build without a network has in its place: the base by a name on the engine, and packages by their path."""
+
+    base: str
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePlan:
     """One image: what it is built from, and the references it gets once it is tested.
 
-    One of the kind `models` holds weights alone: its stages have the base, the image itself has none.
+    One of the kind `models` holds weights alone: its stages have the base, the image itself has none. Where nothing
+    is `supplied`, base and packages come from the network.
     """
 
     name: str
@@ -25,6 +35,12 @@ class ImagePlan:
     platform: str | None
     models: tuple[LockedModel, ...]
     references: tuple[str, ...]
+    supplied: Supplied | None = None
+
+    @property
+    def built_on(self) -> str:
+        """The reference that the stages begin from, which need not be the base's own."""
+        return self.supplied.base if self.supplied else self.base
 
     @property
     def labels(self) -> dict[str, str]:

@@ -40,14 +40,23 @@ _TEMPLATES = {"server": "Dockerfile.jinja", "models": "Models.Dockerfile.jinja"}
 
 def dockerfile(image: "ImagePlan", *, version: str) -> str:
     """Return the Dockerfile of `image`; it builds with `docker build` as well."""
+    return _filled(_TEMPLATES[image.kind], is_supplied=image.supplied is not None, image=image, version=version)
+
+
+def supplies_dockerfile(base: str, *, version: str) -> str:
+    """Return the Dockerfile of the stages `base` and `packages`: what a build without a network begins from."""
+    return _filled("Supplies.Dockerfile.jinja", is_supplied=False, base=base, version=version)
+
+
+def _filled(name: str, *, is_supplied: bool, **values: object) -> str:
     ours = _environment().overlay(loader=jinja2.FunctionLoader(_template_text))  # a tag's template reads none of them
-    template = ours.get_template(_TEMPLATES[image.kind])
-    return template.render(
-        image=image,
-        version=version,
+    return ours.get_template(name).render(
         environment=ENVIRONMENT,
         epoch=str(SOURCE_DATE_EPOCH),
         secrets=NETWORK_SECRETS,
+        is_supplied=is_supplied,
+        gate="supplies.sh" if is_supplied else "network.sh",
+        **values,
     )
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import prompting
 from runtime.batch import pad
 from runtime.bundle import Activation, Model
 from runtime.errors import InvalidError, ModelError
-from runtime.prompting import choose
 from runtime.scoring import activate, answer, last_tokens
 from runtime.session import Session
 from runtime.template import render
@@ -46,34 +46,22 @@ class Classifier:
     def entries(self, inputs: Sequence[Input], *, prompt_name: str | None = None) -> list[Entry]:
         """Make an entry of each text or pair, after the named prompt or the default one.
 
-        Raises InvalidError for a prompt that the model does not have, and for a text that a reranker gets alone.
+        Raises InvalidError for a prompt that the model does not have, and for a text alone where it takes pairs.
         """
         pairs = iter(self.pairs([given for given in inputs if isinstance(given, tuple)], prompt_name=prompt_name))
-        prompt = choose(self.model, name=prompt_name)
+        prompt = prompting.choose(self.model, name=prompt_name)
         texts = iter(self._texts([prompt.text + given for given in inputs if isinstance(given, str)]))
         return [next(texts) if isinstance(given, str) else next(pairs).cut() for given in inputs]
 
     def pairs(self, pairs: Iterable[tuple[str, str]], *, prompt_name: str | None = None) -> list[Pair]:
         """Tokenize pairs: as the template lays them out, else with the prompt before the first text."""
-        prompt = choose(self.model, name=prompt_name).text
+        prompt = prompting.choose(self.model, name=prompt_name).text
         if self.model.template is None:
             return self.tokenizer.pairs((prompt + query, document) for query, document in pairs)
         template = self.model.template
         return self.tokenizer.rendered_pairs(
             [render(template, prompt=prompt, query=query, document=document) for query, document in pairs]
         )
-
-    def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
-        """List the tokens of a text alone with its prompt, of any length; raises as `entries` does."""
-        prompt = choose(self.model, name=prompt_name).text
-        return self.tokenizer.tokens(prompt + text, add_special_tokens=add_special_tokens)
-
-    def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Make text of token ids.
-
-        Raises InvalidError for ids that are not in the vocabulary.
-        """
-        return self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
         """Compute one logit a label, [entries, labels], in one run of the graph.
@@ -119,7 +107,22 @@ class Classifier:
             message = f"its template and prompt leave `{room}` of `{self.model.max_length}` tokens"
             raise ModelError(f"model `{self.model.name}`: {message} for a query and a document")
 
+    def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
+        """List the tokens of a text alone, after the named prompt or the default one, of any length.
+
+        Raises InvalidError for a prompt that the model does not have.
+        """
+        prompt = prompting.choose(self.model, name=prompt_name)
+        return self.tokenizer.tokens(prompt.text + text, add_special_tokens=add_special_tokens)
+
+    def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Make text of token ids.
+
+        Raises InvalidError for ids that are not in the vocabulary.
+        """
+        return self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+
     def _texts(self, texts: Sequence[str]) -> list[Entry]:
-        if texts and self.model.task == "reranker":
-            raise InvalidError("a reranker reads pairs of texts, and one text alone is none", param="inputs")
+        if texts and (self.model.task == "reranker" or self.model.template is not None):
+            raise InvalidError("this model takes pairs of texts, and not a text alone", param="inputs")
         return self.tokenizer.encode(texts)

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from runtime import openapi
@@ -17,14 +18,20 @@ _INLINE = re.compile(r"<(?P<tag>script|style)>(?P<content>.*?)</(?P=tag)>", re.D
 
 
 def documentation_routes(routes: Sequence[Route], *, has_keys: bool) -> Sequence[Route]:
-    """Make the routes that describe `routes`; what they answer is made once."""
-    document = Reply(body=encode(openapi.document(routes, has_keys=has_keys)))
-    page = PAGE.read_text(encoding="utf-8")
-    shown = Reply(body=page.encode(), media_type="text/html", headers=_headers(page))
+    """Make the routes that describe `routes`; what they answer is made once, when it is first asked for."""
+
+    def document() -> Reply:
+        return Reply(body=encode(openapi.document(routes, has_keys=has_keys)))
+
     return [
         _route("/openapi.json", "openapi", "This document", _always(document)),
-        _route("/docs", "docs", "A page that shows the OpenAPI document", _always(shown)),
+        _route("/docs", "docs", "A page that shows the OpenAPI document", _always(_page)),
     ]
+
+
+def _page() -> Reply:
+    page = PAGE.read_text(encoding="utf-8")
+    return Reply(body=page.encode(), media_type="text/html", headers=_headers(page))
 
 
 def _route(path: str, name: str, summary: str, handler: Handler) -> Route:
@@ -41,9 +48,11 @@ def _route(path: str, name: str, summary: str, handler: Handler) -> Route:
     )
 
 
-def _always(reply: Reply) -> Handler:
+def _always(make: Callable[[], Reply]) -> Handler:
+    made = cache(make)
+
     async def answered(_backend: Backend, _asked: NoFields) -> Reply:
-        return reply
+        return made()
 
     return answered
 
@@ -63,6 +72,8 @@ def _headers(page: str) -> dict[str, str]:
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
     )
     return {
         "content-security-policy": "; ".join(policy),

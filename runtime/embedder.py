@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import prompting
 from runtime.batch import Batch, pad
 from runtime.bundle import Model, Side
 from runtime.errors import InvalidError, ModelError
 from runtime.layers import apply, load_layer
 from runtime.pooling import cut, pool, unit
-from runtime.prompting import choose
 from runtime.session import Session
 from runtime.tokenizer import Entry, Text, Token, Tokenizer
 
@@ -38,11 +38,11 @@ class Embedder:
     def entries(self, texts: Sequence[Text], *, prompt_name: str | None = None, keep: Side = "left") -> list[Entry]:
         """Make an entry of each text, after the named prompt, or the default one; too long ones `keep` that side.
 
-        The name chooses the adapter too, where the model has several. An empty name is no prompt. Token ids are taken
-        as they are, without a prompt. Raises InvalidError for a prompt that the model does not have and for ids that
-        are not in its vocabulary.
+        The name chooses the adapter too, where the model has several; an empty one is no prompt. Token ids are taken as
+        they are, without a prompt. Raises InvalidError for a prompt that the model does not have and for ids that are
+        not in its vocabulary.
         """
-        prompt = choose(self.model, name=prompt_name)
+        prompt = prompting.choose(self.model, name=prompt_name)
         skipped = 0 if self.model.include_prompt or not prompt.text else self._tokenizer.count_leading(prompt.text)
         prompted = [prompt.text + text if isinstance(text, str) else text for text in texts]
         return self._tokenizer.encode(prompted, skipped=skipped, keep=keep, group=prompt.adapter)
@@ -91,7 +91,7 @@ class Embedder:
     def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
         """List the tokens of a text with its prompt, of any length; raises as `entries` does."""
         return self._tokenizer.tokens(
-            choose(self.model, name=prompt_name).text + text, add_special_tokens=add_special_tokens
+            prompting.choose(self.model, name=prompt_name).text + text, add_special_tokens=add_special_tokens
         )
 
     def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:

@@ -35,9 +35,11 @@ LEAST_COSINE = 0.999
 ROW_TOLERANCE = 0.02  # of a logit, and as much again of its size
 _DECIMALS = 6
 
+Loaded = Embedder | Reranker | Classifier
+
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one model said: a row a text, unit vectors of an embedder or logits of the query with each text."""
+    """What one model said: a row a text, unit vectors of an embedder, else logits."""
 
     revision: str
     graph: str
@@ -51,7 +53,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     models: dict[str, Answers]
 
 
-def ask(model: Embedder | Reranker | Classifier) -> Answers:
+def ask(model: Loaded) -> Answers:
     """Ask a model now; raises ModelError."""
     rows = np.round(_rows(model).astype(np.float64), _DECIMALS)
     return Answers(revision=model.model.revision, graph=model.model.graph, rows=rows.tolist())
@@ -75,7 +77,7 @@ def read(file: Path) -> Mapping[str, Answers]:
         raise BundleError(f"`{file}`: {error}") from error
 
 
-def compare(model: Embedder | Reranker | Classifier, answers: Answers) -> str:
+def compare(model: Loaded, answers: Answers) -> str:
     """Ask a model again and return how near it came.
 
     Raises ModelError where it answers otherwise.
@@ -90,7 +92,7 @@ def compare(model: Embedder | Reranker | Classifier, answers: Answers) -> str:
     return _cosines(model, rows, golden) if isinstance(model, Embedder) else _differences(model, rows, golden)
 
 
-def _rows(model: Embedder | Reranker | Classifier) -> NDArray[np.float32]:
+def _rows(model: Loaded) -> NDArray[np.float32]:
     try:
         rows = inference.run(model, _entries(model), max_batch_tokens=1)
     except InferenceError as error:
@@ -98,12 +100,13 @@ def _rows(model: Embedder | Reranker | Classifier) -> NDArray[np.float32]:
     return unit(rows) if isinstance(model, Embedder) else rows
 
 
-def _entries(model: Embedder | Reranker | Classifier) -> list[Entry]:
-    """Make one entry a text, of a reranker that reads windows too."""
+def _entries(model: Loaded) -> list[Entry]:
+    """Make an entry a text, or a pair where a model scores pairs."""
     if isinstance(model, Embedder):
         return model.entries(TEXTS)
     classifier = model.classifier if isinstance(model, Reranker) else model
-    return classifier.entries([(QUERY, text) for text in TEXTS])
+    reads_pairs = isinstance(model, Reranker) or model.model.template is not None
+    return classifier.entries([(QUERY, text) for text in TEXTS] if reads_pairs else TEXTS)
 
 
 def _cosines(model: Embedder, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> str:
@@ -123,6 +126,6 @@ def _differences(model: Reranker | Classifier, rows: NDArray[np.float32], golden
     return f"widest difference of logits {differences.max():.6f} over {len(TEXTS)} pairs"
 
 
-def _otherwise(model: Embedder | Reranker | Classifier, difference: str) -> ModelError:
+def _otherwise(model: Loaded, difference: str) -> ModelError:
     cause = "its files were damaged, or this processor or ONNX Runtime computes differently"
     return ModelError(f"model `{model.model.name}` does not give its golden answer: {difference}; {cause}")

@@ -22,7 +22,7 @@ from runtime.service import find
 if TYPE_CHECKING:  # numpy comes with the models, after the server listens
     from runtime.encoding import Format
 
-_PURPOSES: dict[JinaTask, Purpose] = {
+PURPOSES: dict[JinaTask, Purpose] = {
     "retrieval.query": "search_query",
     "retrieval.passage": "search_document",
     "text-matching": "similarity",
@@ -80,7 +80,7 @@ def _prompt_name(asked: EmbeddingsRequest, model: Model) -> str | None:
         return asked.prompt_name
     if asked.prompt_name is not None:
         raise InvalidError("give `task` or `prompt_name`, not both", param="task")
-    return prompt_for(model, _PURPOSES[asked.task])
+    return prompt_for(model, PURPOSES[asked.task])
 
 
 def _card(model: Model) -> ModelCard:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from runtime.bundle import Model, Side
 from runtime.classifier import Classifier
 from runtime.scoring import best, rank
-from runtime.tokenizer import Entry, Token
+from runtime.tokenizer import Entry
 from runtime.windows import read_in_windows
 
 
@@ -41,11 +41,14 @@ class Reranker:
     ) -> list[Entry]:
         """Make an entry of the query with each document, after the named prompt or the default one.
 
-        Too long ones `keep` that side; where the model reads them in windows, there are several of a document. Raises
-        InvalidError for a prompt that the model does not have.
+        A document is read up to `max_document_tokens`; of what is still too long, `keep` is the side left over.
+
+        Of a document that is too long, several, where the model reads it in windows. Raises InvalidError for a prompt
+        that the model does not have.
         """
-        tokenized = self.classifier.pairs([(query, document) for document in documents], prompt_name=prompt_name)
-        pairs = [pair.shortened(max_document_tokens, keep=keep) for pair in tokenized]
+        texts = [(query, document) for document in documents]
+        whole = self.classifier.pairs(texts, prompt_name=prompt_name)
+        pairs = [pair.shortened(max_document_tokens) for pair in whole]
         windows = self.model.windows
         if windows is None:
             return [pair.cut(document=number, keep=keep) for number, pair in enumerate(pairs)]
@@ -56,14 +59,6 @@ class Reranker:
             for number, pair in enumerate(pairs)
             for entry in read_in_windows(pair, query_limit=query_limit, overlap=windows.overlap, document=number)
         ]
-
-    def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
-        """List the tokens of a text alone with its prompt, of any length; raises as `entries` does."""
-        return self.classifier.tokens(text, prompt_name=prompt_name, add_special_tokens=add_special_tokens)
-
-    def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Make text of token ids; raises as `Classifier.text` does."""
-        return self.classifier.text(ids, skip_special_tokens=skip_special_tokens)
 
     def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
         """Compute one logit an entry, [entries, 1], in one run of the graph; raises as `Classifier.forward` does."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from runtime.bundle import Bundle, Model, Side, Task
 from runtime.errors import InvalidError, LoadingError, UnknownModelError
@@ -125,13 +125,8 @@ class Service:
         raw_scores: bool = False,
         truncate: bool = True,
     ) -> tuple[Model, "Classes"]:
-        """Score texts or pairs by each label of the model that is meant, and say which that is; raises as `embed` does.
-
-        That is a classifier, or, by the name or where there is no classifier, a reranker.
-        """
-        named = {each.task for each in self.models if model is None or model in {each.name, each.source}}
-        task: Task = "reranker" if "reranker" in named and "classifier" not in named else "classifier"
-        classifier = self._classifiers[self.model(task, model).name]
+        """Score texts or pairs by the labels of the classifier or reranker that is meant; raises as `embed` does."""
+        classifier = self._classifiers[self._choose("classifier", "reranker", name=model).name]
         entries = classifier.entries(inputs)
         _check_length(entries, classifier.model, truncate=truncate)
         rows = await self._run(classifier, entries)
@@ -142,18 +137,15 @@ class Service:
 
         Raises LoadingError before it is loaded, and what `choose` raises.
         """
-        if not self._ready:
-            raise LoadingError("the models are not loaded yet")
-        return choose(self._bundle, task=task, name=name)
+        return self._choose(task, name=name)
 
     def loaded(self, name: str | None) -> "Embedder | Classifier":
-        """Find the model that is meant, of any task: without a name, the first that embeds, else the only other.
+        """Find the model that is meant, of any task: without a name, the first one that embeds, else the first.
 
         Raises as `model` does.
         """
-        tasks = {model.task for model in self.models}
-        default = next(task for task in get_args(Task) if task in tasks)
-        model = self.model(default if name is None else find(self.models, name).task, name)
+        first: Task = "embedding" if self._embedders else self.models[0].task
+        model = self.model(first if name is None else find(self.models, name).task, name)
         return self._embedders.get(model.name) or self._classifiers[model.name]
 
     def _read_golden(self) -> Mapping[str, "Answers"]:
@@ -174,6 +166,13 @@ class Service:
             self._classifiers[model.name] = loaded.classifier
         else:
             self._classifiers[model.name] = loaded
+
+    def _choose(self, *tasks: Task, name: str | None) -> Model:
+        """Find the model that is meant among those of the first of `tasks` that has it."""
+        if not self._ready:
+            raise LoadingError("the models are not loaded yet")
+        meant = {model.task for model in self._bundle.models if name is None or name in {model.name, model.source}}
+        return choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
 
     async def _run(
         self, model: "Embedder | Reranker | Classifier", entries: Sequence["Entry"]

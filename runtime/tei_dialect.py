@@ -208,5 +208,5 @@ def _simple(token: "Token") -> SimpleToken:
 def _model_type(model: Model) -> dict[Task, dict[str, Any]]:
     if model.task == "embedding":
         return {"embedding": {"pooling": "+".join(model.pooling) or "none"}}
-    names = {str(number): label for number, label in enumerate(model.labels)}
-    return {model.task: {"id2label": names, "label2id": {label: int(number) for number, label in names.items()}}}
+    numbers = {label: number for number, label in enumerate(model.labels)}
+    return {model.task: {"id2label": {str(number): label for label, number in numbers.items()}, "label2id": numbers}}

@@ -94,29 +94,24 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """A query and a document of any length, and what stands around them; `dropped` tokens are cut off already."""
+    """A query and a document of any length, what stands around them, and how many tokens were `dropped` before."""
 
     frame: Frame
     query: Sequence[int]
     document: Sequence[int]
     dropped: int = 0
 
-    def shortened(self, limit: int | None, *, keep: Side) -> "Pair":
-        """Cut the document to so many tokens, those of one side."""
-        if limit is None or len(self.document) <= limit:
-            return self
-        kept = _kept(self.document, limit, keep=keep)
-        return replace(self, document=kept, dropped=len(self.document) - limit)
+    def shortened(self, limit: int | None) -> "Pair":
+        """Leave out what is over `limit` tokens of the document, where there is one."""
+        dropped = 0 if limit is None else max(0, len(self.document) - limit)
+        return replace(self, document=self.document[: len(self.document) - dropped], dropped=self.dropped + dropped)
 
     def cut(self, *, document: int = 0, keep: Side = "left") -> Entry:
         """Make an entry; of what is too long, the longer text is cut first, and `keep` its side."""
         first, second = longest_first(len(self.query), len(self.document), limit=self.frame.room)
-        return self.frame.lay(
-            _kept(self.query, first, keep=keep),
-            _kept(self.document, second, keep=keep),
-            cut=self.dropped + len(self.query) + len(self.document) - first - second,
-            document=document,
-        )
+        cut = len(self.query) + len(self.document) + self.dropped - first - second
+        kept = _kept(self.query, first, keep=keep), _kept(self.document, second, keep=keep)
+        return self.frame.lay(*kept, cut=cut, document=document)
 
 
 class Tokenizer:
@@ -165,13 +160,6 @@ class Tokenizer:
         (ids,) = self._bare([text])
         return special_tokens + len(ids)
 
-    def pairs(self, pairs: Iterable[tuple[str, str]]) -> list[Pair]:
-        """Tokenize pairs, and each of their texts once."""
-        listed = list(pairs)
-        texts = list(dict.fromkeys(text for pair in listed for text in pair))
-        ids_of = dict(zip(texts, self._bare(texts), strict=True))
-        return [Pair(frame=self._frames[1], query=ids_of[query], document=ids_of[text]) for query, text in listed]
-
     def tokens(self, text: str, *, add_special_tokens: bool = True) -> list[Token]:
         """List the tokens of one text, of any length."""
         encoding = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
@@ -191,6 +179,13 @@ class Tokenizer:
         """
         self._check_ids(ids)
         return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
+
+    def pairs(self, pairs: Iterable[tuple[str, str]]) -> list[Pair]:
+        """Tokenize pairs, and each of their texts once."""
+        listed = list(pairs)
+        texts = list(dict.fromkeys(text for pair in listed for text in pair))
+        ids_of = dict(zip(texts, self._bare(texts), strict=True))
+        return [Pair(frame=self._frames[1], query=ids_of[query], document=ids_of[text]) for query, text in listed]
 
     def rendered_pairs(self, texts: Sequence[Rendered]) -> list[Pair]:
         """Tokenize pairs that a template has laid out, without special tokens but those that it spells out.
@@ -257,9 +252,8 @@ class Tokenizer:
 
 def _kept(ids: Sequence[int], limit: int, *, keep: Side) -> Sequence[int]:
     """Cut ids to a limit, and keep those of one side."""
-    if len(ids) <= limit:
-        return ids
-    return ids[:limit] if keep == "left" else ids[len(ids) - limit :]
+    excess = max(0, len(ids) - limit)
+    return ids[: len(ids) - excess] if keep == "left" else ids[excess:]
 
 
 def _byte_places(text: str) -> Sequence[int]:

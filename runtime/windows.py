@@ -16,6 +16,6 @@ def read_in_windows(pair: Pair, *, query_limit: int, overlap: int, document: int
     length = len(pair.document)
     step = width - min(overlap, width // _LARGEST_OVERLAP)
     starts = [*range(0, length - width, step), max(0, length - width)]
-    cut = pair.dropped + len(pair.query) - len(query)
+    cut = len(pair.query) - len(query) + pair.dropped
     windows = [pair.document[start : start + width] for start in starts]
     return [pair.frame.lay(query, window, cut=cut, document=document) for window in windows]

@@ -14,13 +14,14 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
     " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
     " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
-    " container images engine filesync buildkit console disk prune download cache serve smoke pipeline report unchanged"
-    " commands usage cli"
+    " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
+    " pipeline offline gather report"
+    " unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files prompting template tokenizer windows batch feeds session pooling weights"
-    " scoring layers embedder classifier reranker inference golden schemas answers keys service handler inputs encoding"
-    " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
+    " scoring layers embedder classifier reranker inference golden schemas answers keys service handler inputs"
+    " encoding openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health"
     " routes examples openapi documentation request_ids api page app probe selftest info __main__"
 ).split()
 

@@ -1,13 +1,60 @@
-from typing import cast
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from typing import Any, cast
 
 import pytest
 
 from builder.buildkit import BuildRequest, Cancellation, build
 from builder.context import assemble
 from builder.engine import Engine
-from builder.errors import FailedError, InputError
+from builder.errors import BuildFailedError, FailedError, InputError
+from builder.messages import JsonStream
+from builder.stream import PlainStream
+from builder.trace import Event, WarningEvent
 
 NO_ENGINE = cast("Engine", None)  # any use of it fails the test
+
+
+class Answer:
+    """The response to a build: one message."""
+
+    def __init__(self, message: dict[str, Any]) -> None:
+        self.raw = None
+        self._body = json.dumps(message).encode() + b"\n"
+
+    def iter_content(self, *, chunk_size: None) -> Iterator[bytes]:  # noqa: ARG002 - requests' signature
+        yield self._body
+
+    def close(self) -> None:
+        """Keep nothing."""
+
+
+class ScriptedEngine:
+    """An engine that answers each build with the next message, over sessions that nobody calls."""
+
+    def __init__(self, stack: ExitStack, *messages: dict[str, Any]) -> None:
+        self.stack = stack
+        self.messages = list(messages)
+
+    def open_session(self, _: Sequence[tuple[str, str]]) -> PlainStream:
+        ours, theirs = socket.socketpair()
+        self.stack.enter_context(theirs)
+        return PlainStream(ours, timeout_s=20)
+
+    def build_stream(self, _: Mapping[str, str]) -> JsonStream:
+        return JsonStream(Answer(self.messages.pop(0)), translated=nullcontext)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as entered:
+        yield entered
+
+
+def failing(message: str) -> dict[str, Any]:
+    return {"errorDetail": {"message": message}}
 
 
 def request(**secrets: bytes) -> BuildRequest:
@@ -26,6 +73,40 @@ def test_a_secret_over_the_limit_is_refused_before_anything_is_sent() -> None:
         "secret `ca` has 512001 bytes, and BuildKit takes at most 512000",
         "for a bundle of certificates, keep only the authorities that your network needs",
     )
+
+
+ORPHANED = ["no active sessions", f"no active session for {'a' * 32}: context deadline exceeded"]
+BUILT = {"id": "moby.image.id", "aux": {"ID": "sha256:built"}}
+
+
+@pytest.mark.parametrize("reason", ORPHANED)
+def test_a_build_whose_step_was_another_s_that_stopped_is_tried_again_and_tells(reason: str, stack: ExitStack) -> None:
+    engine, events = ScriptedEngine(stack, failing(reason), BUILT), list[Event]()
+    assert build(cast("Engine", engine), request(), on_event=events.append) == "sha256:built"
+    told = f"a build that shared a step with this one was stopped ({reason}); building again"
+    assert events == [WarningEvent(message=told)]
+
+
+@pytest.mark.parametrize("reason", ORPHANED)
+def test_a_build_is_tried_again_once(reason: str, stack: ExitStack) -> None:
+    engine = ScriptedEngine(stack, failing(reason), failing(reason), BUILT)
+    with pytest.raises(BuildFailedError) as caught:
+        build(cast("Engine", engine), request(), on_event=lambda _: None)
+    assert (caught.value.message, caught.value.hint, engine.messages) == (
+        reason,
+        "another build that shared a step with this one was stopped: run the command again",
+        [BUILT],
+    )
+
+
+@pytest.mark.parametrize(
+    "reason", ["process did not complete: exit code: 1", "no active sessions for sale: exit code: 1"]
+)
+def test_a_build_that_fails_by_itself_is_not_tried_again(reason: str, stack: ExitStack) -> None:
+    engine = ScriptedEngine(stack, failing(reason), BUILT)
+    with pytest.raises(BuildFailedError):
+        build(cast("Engine", engine), request(), on_event=lambda _: None)
+    assert engine.messages == [BUILT]
 
 
 def test_a_request_shows_no_secret() -> None:

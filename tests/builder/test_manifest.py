@@ -205,6 +205,12 @@ def test_a_folder_is_looked_for_beside_the_file_that_a_manifest_links_to(tmp_pat
     assert manifest.load(tmp_path / "models.yaml", environment={}).models["m"].path == "export"
 
 
+def test_a_folder_need_not_be_there_where_its_files_are_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(GOOD.replace("repo: example/m", "path: export"))
+    assert manifest.load(file, environment={}, has_folders=False).models["m"].path == "export"
+
+
 def test_a_folder_whose_name_no_file_system_takes_is_not_there() -> None:
     (problem,) = problems(GOOD.replace("repo: example/m", f"path: {'x' * 300}"))
     assert "`models.m.path`: there is no folder " in problem

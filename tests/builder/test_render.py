@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder import render
-from builder.plan import ImagePlan
+from builder.plan import ImagePlan, Supplied
 from tests.builder import data
 from tests.conftest import Golden
 
@@ -13,6 +14,10 @@ IMAGES = {
     "both": data.image(data.local(Path("/models/a")), data.fetched()),
     "two-fetched": data.image(data.fetched("first"), data.fetched("second")),
 }
+SUPPLIED = replace(
+    data.image(data.local(Path("/models/a"))),
+    supplied=Supplied(base="localhost/build-image/base:0123456789ab", files={}),
+)
 WEIGHTS = data.image(data.local(Path("/models/a")), data.fetched(), kind="models")
 
 
@@ -46,6 +51,28 @@ def test_no_secret_is_an_argument_or_a_variable(image: ImagePlan) -> None:
 
 def test_a_dockerfile_of_weights_is_as_it_was(golden: Golden) -> None:
     golden.check(render.dockerfile(WEIGHTS, version="1.2.3"), "Dockerfile.weights")
+
+
+def test_a_dockerfile_without_a_network_is_as_it_was(golden: Golden) -> None:
+    golden.check(render.dockerfile(SUPPLIED, version="1.2.3"), "Dockerfile.supplied")
+
+
+def test_without_a_network_no_step_has_one_or_a_secret_and_no_stage_begins_from_a_registry() -> None:
+    steps = render.dockerfile(SUPPLIED, version="1.2.3").replace("\\\n", "").splitlines()
+    runs = [step for step in steps if step.startswith("RUN ")]
+    assert [step for step in runs if "--network=none" not in step or "type=secret" in step] == []
+    bases = {step.split()[1] for step in steps if step.startswith("FROM ")}
+    assert bases == {"localhost/build-image/base:0123456789ab", "python-deps", "assembled"}
+
+
+def test_a_model_s_stage_is_the_same_with_a_network_and_without() -> None:
+    online, offline = (render.dockerfile(image, version="1") for image in (IMAGES["local"], SUPPLIED))
+    stage = online[online.index("# embedder: ") : online.index("FROM python-deps AS app")]
+    assert stage.replace("FROM debian:bookworm-slim", "FROM localhost/build-image/base:0123456789ab") in offline
+
+
+def test_the_dockerfile_that_gathers_supplies_is_as_it_was(golden: Golden) -> None:
+    golden.check(render.supplies_dockerfile("debian:bookworm-slim", version="1.2.3"), "Dockerfile.supplies")
 
 
 def test_an_image_of_weights_sets_no_variable_and_has_no_other_stage() -> None:

@@ -43,11 +43,11 @@ def test_a_prompt_stands_before_a_text_alone(folders: Folders) -> None:
     assert entry.ids == (tiny.CLS, *tiny.ids_of("search query: cat"), tiny.SEP)
 
 
-def test_a_reranker_takes_no_text_alone(folders: Folders) -> None:
+def test_a_model_with_a_template_takes_no_text_alone(folders: Folders) -> None:
     with pytest.raises(InvalidError) as caught:
-        classifier(folders, task="reranker").entries([("cat", "sits"), "cat"])
+        classifier(folders, template=TEMPLATE).entries([("cat", "sits"), "cat"])
     assert (caught.value.message, caught.value.param) == (
-        "a reranker reads pairs of texts, and one text alone is none",
+        "this model takes pairs of texts, and not a text alone",
         "inputs",
     )
 

@@ -22,6 +22,8 @@ def test_the_page_is_confined_to_its_own_script_and_style(server: Server) -> Non
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
     ]
 
 

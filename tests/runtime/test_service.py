@@ -62,7 +62,7 @@ PAIR = ("cat", "rates")
 
 
 async def asked(bundle: Bundle, name: str | None, *inputs: Input) -> tuple[str, Classes]:
-    service = Service(bundle, golden=Path("nowhere"), threads=1, max_batch_tokens=64)
+    service = Service(bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64)
     await service.load()
     model, classes = await service.classify(inputs or [PAIR], model=name)
     return model.name, classes

@@ -165,7 +165,7 @@ def test_raw_predictions_are_logits(server: Server) -> None:
         (
             {"inputs": "cat"},
             422,
-            native_error("`inputs`: a reranker reads pairs of texts, and one text alone is none"),
+            native_error("`inputs`: this model takes pairs of texts, and not a text alone"),
         ),
         (
             {"inputs": ["a", "b", "c"]},
@@ -257,7 +257,7 @@ def test_tokens_of_an_unknown_model_are_not_found(server: Server, path: str) -> 
     assert status_and_body(answer) == (404, native_error(message))
 
 
-def test_a_prompt_that_a_reranker_lacks_is_refused(server: Server) -> None:
+def test_a_prompt_that_a_reranker_does_not_have_is_refused(server: Server) -> None:
     answer = server.post("/tokenize", {"inputs": "cat", "model": "ranker", "prompt_name": "query"})
     assert status_and_body(answer) == (
         422,

@@ -216,15 +216,9 @@ def test_an_id_that_is_none_of_the_vocabulary_is_refused(file: Path, token_id: i
 
 def test_a_document_is_cut_before_the_pair_is(file: Path) -> None:
     tokenizer = Tokenizer(file, max_length=16, sequences=2)
-    (pair,) = tokenizer.pairs([("cat", words(5))])
-    cut = pair.shortened(2, keep="left").cut()
-    assert (cut.ids, cut.cut) == (paired(tokenizer, "cat", words(2)).ids, 3)
-
-
-@pytest.mark.parametrize("limit", [None, 5, 9])
-def test_a_document_that_is_short_enough_is_left_alone(file: Path, limit: int | None) -> None:
-    (pair,) = Tokenizer(file, max_length=16, sequences=2).pairs([("cat", words(5))])
-    assert pair.shortened(limit, keep="left") is pair
+    long, short = tokenizer.pairs([("cat", words(5)), ("cat", words(2))])
+    cut = long.shortened(2).cut()
+    assert (cut.ids, cut.cut) == (short.cut().ids, 3)
 
 
 def test_a_pair_can_be_cut_at_its_beginnings(file: Path) -> None:

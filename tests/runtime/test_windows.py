@@ -72,7 +72,7 @@ def test_a_query_is_cut_and_that_is_counted() -> None:
 
 
 def test_what_was_cut_before_is_counted_too() -> None:
-    shortened = pair(4, 30).shortened(20, keep="left")
+    shortened = pair(4, 30).shortened(20)
     entries = read_in_windows(shortened, query_limit=10, overlap=80, document=0)
     assert (windows(entries), [entry.cut for entry in entries]) == ([(0, 15), (4, 19)], [10, 10])
 
