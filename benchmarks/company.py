@@ -5,7 +5,6 @@ Needs the quickstart's models (`make quickstart` makes them). The 8-bit graph is
 
 import logging
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,12 +12,10 @@ from pathlib import Path
 import numpy as np
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from runtime.embedder import Embedder  # noqa: E402 - found beside this folder
-from runtime.inference import embed  # noqa: E402
-from tests.families.serving import served  # noqa: E402
+from runtime.embedder import Embedder
+from runtime.inference import embed
+from tests.families.serving import served
+from tests.support.checkout import ROOT
 
 MODEL = ROOT / "examples/models/all-MiniLM-L6-v2"
 GRAPH, QUANTIZED = "onnx/model.onnx", "onnx/model_quantized.onnx"

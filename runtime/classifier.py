@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import prompts
+from runtime import prompting
 from runtime.batch import pad
 from runtime.bundle import Activation, Model
 from runtime.errors import InvalidError, ModelError
@@ -51,13 +51,13 @@ class Classifier:
         Raises InvalidError for a prompt that the model does not have, and for a text alone where it takes pairs.
         """
         pairs = iter(self.pairs([given for given in inputs if isinstance(given, tuple)], prompt_name=prompt_name))
-        prompt = prompts.choose(self.model, name=prompt_name)
+        prompt = prompting.choose(self.model, name=prompt_name)
         texts = iter(self._texts([prompt.text + given for given in inputs if isinstance(given, str)]))
         return [next(texts) if isinstance(given, str) else next(pairs).cut() for given in inputs]
 
     def pairs(self, pairs: Iterable[tuple[str, str]], *, prompt_name: str | None = None) -> list[Pair]:
         """Tokenize pairs: as the template lays them out, else with the prompt before the first text."""
-        prompt = prompts.choose(self.model, name=prompt_name).text
+        prompt = prompting.choose(self.model, name=prompt_name).text
         if self.model.template is None:
             return self.tokenizer.pairs((prompt + query, document) for query, document in pairs)
         template = self.model.template
@@ -114,7 +114,7 @@ class Classifier:
 
         Raises InvalidError for a prompt that the model does not have.
         """
-        prompt = prompts.choose(self.model, name=prompt_name)
+        prompt = prompting.choose(self.model, name=prompt_name)
         return self.tokenizer.tokens(prompt.text + text, add_special_tokens=add_special_tokens)
 
     def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import prompts
+from runtime import prompting
 from runtime.batch import Batch, pad
 from runtime.bundle import Model, Side
 from runtime.errors import InvalidError, ModelError
@@ -44,7 +44,7 @@ class Embedder:
         they are, without a prompt. Raises InvalidError for a prompt that the model does not have and for ids that are
         not in its vocabulary.
         """
-        prompt = prompts.choose(self.model, name=prompt_name)
+        prompt = prompting.choose(self.model, name=prompt_name)
         skipped = 0 if self.model.include_prompt or not prompt.text else self._tokenizer.count_leading(prompt.text)
         prompted = [prompt.text + text if isinstance(text, str) else text for text in texts]
         return self._tokenizer.encode(prompted, skipped=skipped, keep=keep, group=prompt.adapter)
@@ -93,7 +93,7 @@ class Embedder:
     def tokens(self, text: str, *, prompt_name: str | None = None, add_special_tokens: bool = True) -> list[Token]:
         """List the tokens of a text with its prompt, of any length; raises as `entries` does."""
         return self._tokenizer.tokens(
-            prompts.choose(self.model, name=prompt_name).text + text, add_special_tokens=add_special_tokens
+            prompting.choose(self.model, name=prompt_name).text + text, add_special_tokens=add_special_tokens
         )
 
     def text(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:

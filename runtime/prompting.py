@@ -1,13 +1,16 @@
-"""Own which of a model's prompts another dialect's word for a purpose means; it is a rule of names, nothing is guessed.
+"""Own which of a model's prompts a request means: by its name, or by another dialect's word for a purpose.
 
-A purpose means the first of its names that the model has a prompt for, in upper or lower case. A model that has none
-of them was trained to read such a text bare, so it gets no prompt, not even the default one.
+A purpose is a rule of names, nothing is guessed: it means the first of its names that the model has a prompt for, in
+upper or lower case. A model that has none of them was trained to read such a text bare, so it gets no prompt, not even
+the default one.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from runtime.bundle import Model
+from runtime.errors import InvalidError
 
 Purpose = Literal["search_query", "search_document", "classification", "clustering", "similarity"]
 
@@ -20,6 +23,27 @@ NAMES: Mapping[Purpose, tuple[str, ...]] = {
     "clustering": ("clustering", "separation"),
     "similarity": ("sts", "text-matching", "similarity"),
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A text, and the number of the adapter of its name: zero where a model has none."""
+
+    text: str
+    adapter: int
+
+
+def choose(model: Model, *, name: str | None) -> Prompt:
+    """Find the prompt called `name`, the default one without; an empty name is no prompt, with the default's adapter.
+
+    Raises InvalidError for one that the model does not have.
+    """
+    default = model.default_prompt or NO_PROMPT
+    chosen = default if name is None else name
+    if chosen and chosen not in model.prompts:
+        known = ", ".join(model.prompts) or "it has none"
+        raise InvalidError(f"`{chosen}` is not among this model's prompts: {known}", param="prompt_name")
+    return Prompt(text=model.prompts.get(chosen, ""), adapter=model.adapters.get(chosen or default, 0))
 
 
 def prompt_for(model: Model, purpose: Purpose) -> str:

@@ -19,9 +19,9 @@ BUILDER_ORDER = (
     " unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files prompts template timings tokenizer windows batch feeds session pooling"
+    "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"
     " weights scoring layers embedder classifier reranker inference golden metrics admission window batcher scheduler"
-    " schemas answers keys service handler inputs prompting encoding openai_shapes openai_dialect cohere_shapes"
+    " schemas answers keys service handler inputs encoding openai_shapes openai_dialect cohere_shapes"
     " cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api disconnects"
     " page app server probe selftest info __main__"
 ).split()

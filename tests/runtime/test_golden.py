@@ -78,6 +78,25 @@ def test_a_model_whose_weights_changed_is_refused(tmp_path: Path, write: Any, en
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize("changes", [{}, {"windows": {"query_length": 8, "overlap": 2}, "max_length": 16}])
+def test_a_reranker_says_one_row_a_text_also_where_it_reads_windows(
+    folders: Folders, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    entry = tiny.reranker_entry(folders.reranker, **changes)
+    (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
+    assert np.array(golden.ask(load(model, threads=1)).rows).shape == (len(golden.TEXTS), 1)
+
+
+def test_a_classifier_says_a_row_of_labels(folders: Folders, tmp_path: Path) -> None:
+    entry = tiny.classifier_entry(folders.classifier)
+    (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
+    loaded = load(model, threads=1)
+    answers = golden.ask(loaded)
+    expected = [tiny.class_logits(text) for text in golden.TEXTS[:2]]
+    np.testing.assert_allclose(answers.rows[:2], expected, atol=TOLERANCE)
+    assert golden.compare(loaded, answers).startswith("widest difference of logits 0.00000")
+
+
 def test_a_difference_as_between_processors_is_none(tmp_path: Path) -> None:
     tiny.write_embedder(tmp_path / "model")
     entry = tiny.embedder_entry(tmp_path / "model")

@@ -297,6 +297,48 @@ def test_info_describes_the_model_that_is_named(server: Server) -> None:
 
 
 @pytest.fixture(scope="module")
+def sorter(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a classifier alone."""
+    file = tmp_path_factory.mktemp("sorter") / "bundle.json"
+    with running_server(tiny.write_bundle(file, tiny.classifier_entry(folders.classifier))) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("inputs", "texts"),
+    [
+        ("cat", [("cat",)]),
+        (["cat", "rates"], [("cat", "rates")]),
+        ([["cat"], ["rates", "cat"]], [("cat",), ("rates", "cat")]),
+    ],
+)
+def test_every_label_is_predicted_the_best_first(sorter: Server, inputs: object, texts: list[tuple[str, ...]]) -> None:
+    answer = sorter.post("/predict", {"inputs": inputs}).body
+    rows = answer if len(texts) > 1 else [answer]
+    expected = [np.exp(tiny.class_logits(*each)) / np.exp(tiny.class_logits(*each)).sum() for each in texts]
+    ranked = [sorted(zip(tiny.LABELS, row, strict=True), key=lambda pair: -pair[1]) for row in expected]
+    assert [[item["label"] for item in row] for row in rows] == [[label for label, _ in row] for row in ranked]
+    scores = [[item["score"] for item in row] for row in rows]
+    np.testing.assert_allclose(scores, [[score for _, score in row] for row in ranked], atol=TOLERANCE)
+
+
+def test_info_names_the_labels_of_a_classifier(sorter: Server) -> None:
+    names = {str(number): label for number, label in enumerate(tiny.LABELS)}
+    numbers = {label: number for number, label in enumerate(tiny.LABELS)}
+    assert sorter.request("GET", "/info").body["model_type"] == {"classifier": {"id2label": names, "label2id": numbers}}
+
+
+def test_a_classifier_ranks_nothing(sorter: Server) -> None:
+    answer = sorter.post("/rerank", {"query": "cat", "texts": ["rates"]})
+    assert status_and_body(answer) == (404, native_error("`model`: there is no reranker here"))
+
+
+def test_a_classifier_s_tokenizer_is_asked_without_a_name(sorter: Server) -> None:
+    (tokens,) = sorter.post("/tokenize", {"inputs": "cat"}).body
+    assert [token["id"] for token in tokens] == [tiny.CLS, *tiny.ids_of("cat"), tiny.SEP]
+
+
+@pytest.fixture(scope="module")
 def other_models(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     bundle = tiny.write_bundle(
         tmp_path_factory.mktemp("others") / "bundle.json",
@@ -305,22 +347,6 @@ def other_models(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     with running_server(bundle) as server:
         yield server
-
-
-def test_every_label_is_predicted_the_best_first(other_models: Server) -> None:
-    answer = other_models.post("/predict", {"inputs": [["cat"], ["cat", "rates"]], "raw_scores": True}).body
-    for row, texts in zip(answer, [("cat",), ("cat", "rates")], strict=True):
-        logits = tiny.class_logits(*texts)
-        labels = [tiny.LABELS[place] for place in np.argsort(-logits)]
-        assert [item["label"] for item in row] == labels
-        np.testing.assert_allclose([item["score"] for item in row], np.sort(logits)[::-1], atol=1e-5)
-
-
-def test_info_names_the_labels(other_models: Server) -> None:
-    numbers = {label: number for number, label in enumerate(tiny.LABELS)}
-    labels = {str(number): label for label, number in numbers.items()}
-    body = other_models.request("GET", "/info").body
-    assert body["model_type"] == {"classifier": {"id2label": labels, "label2id": numbers}}
 
 
 def test_a_reranker_s_prompt_is_chosen_by_its_name(other_models: Server) -> None:

@@ -71,5 +71,11 @@ def test_a_query_is_cut_and_that_is_counted() -> None:
     assert [entry.cut for entry in entries] == [3, 3, 3]
 
 
+def test_what_was_cut_before_is_counted_too() -> None:
+    shortened = pair(4, 30).shortened(20)
+    entries = read_in_windows(shortened, query_limit=10, overlap=80, document=0)
+    assert (windows(entries), [entry.cut for entry in entries]) == ([(0, 15), (4, 19)], [10, 10])
+
+
 def test_a_query_never_takes_more_than_half_of_the_room() -> None:
     assert {entry.ids[1:11] for entry in read(30, 20, query_limit=19)} == {tuple(range(100, 110))}
