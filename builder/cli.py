@@ -169,8 +169,9 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 
 @command.command()
 @_manifest_options
+@click.option("--bundle", type=_PATH, metavar="FILE", help="Write here what `python3 -m runtime` reads of the models.")
 @click.pass_obj
-def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+def cache(console: Console, /, bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Preload the models on this machine.
 
     Every file is verified, what is there already is kept, and the folders of the models are printed.
@@ -180,7 +181,12 @@ def cache(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's 
     HF_PRELOAD_TARGETS=embedding,reranker selects by task.
     HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
     """  # noqa: D301 - click's own mark
+    from builder import bundle as bundles  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import serve as serving  # noqa: PLC0415
+
     filled = _filled_cache(_settings(**flags), console)
+    if bundle is not None:
+        serving.write_bundle(bundles.document(filled.models, cache=str(filled.cache.home)), bundle)
     for model in filled.models:
         console.result(str(filled.cache.link(model)))
 

@@ -56,9 +56,9 @@ def manifest(folder: Path, name: str, **embedder: Any) -> Path:
     return path
 
 
-def secret_flags(folder: Path) -> list[str]:
+def secret_flags(folder: Path, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return the flags that give `docker build` the secrets that the command would give."""
-    secrets = network.secrets(os.environ, ca_bundle=network.ca_bundle_path(os.environ))
+    secrets = network.secrets(environment, ca_bundle=network.ca_bundle_path(environment))
     flags = []
     for name, value in secrets.items():
         (folder / name).write_bytes(value)
