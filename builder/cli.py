@@ -180,8 +180,9 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 @click.option("--output", type=_PATH, metavar="DIR", help="Gather there what a machine without a network builds from.")
 @_network_option
 @click.option("--no-cache", is_flag=True, help="With --output: gather packages and base image again.")
+@click.option("--bundle", type=_PATH, metavar="FILE", help="Write here what `python3 -m runtime` reads of the models.")
 @click.pass_obj
-def cache(console: Console, /, output: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+def cache(console: Console, /, output: Path | None, bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Preload the models, or with --output all that a build needs.
 
     Every file is verified, what is there already is kept, and the folders of the models are printed.
@@ -198,10 +199,11 @@ def cache(console: Console, /, output: Path | None, **flags: Any) -> None:  # no
     """  # noqa: D301 - click's own mark
     settings = _settings(**flags)
     if output is None:
-        filled = commands.fill_cache(settings, console)
-        for model in filled.models:
-            console.result(str(filled.cache.link(model)))
+        for model in commands.preload(settings, console, bundle=bundle):
+            console.result(model)
         return
+    if bundle is not None:
+        raise InputError("`--bundle` is for a cache on this machine", hint="leave out --bundle or --output")
     for line in commands.gather(settings, output, console=console):
         console.result(line)
 

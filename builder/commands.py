@@ -147,6 +147,17 @@ def _secrets(settings: Settings) -> dict[str, bytes]:
     return network.secrets(settings.environment, ca_bundle=settings.ca_bundle)
 
 
+def preload(settings: Settings, console: Console, *, bundle: Path | None) -> list[str]:
+    """Fill the local cache, write what the server reads of it where `bundle` says, and list the models' folders."""
+    from builder import bundle as bundles  # noqa: PLC0415 - as above
+    from builder import serve  # noqa: PLC0415
+
+    filled = fill_cache(settings, console)
+    if bundle is not None:
+        serve.write_bundle(bundles.document(filled.models, cache=str(filled.cache.home)), bundle)
+    return [str(filled.cache.link(model)) for model in filled.models]
+
+
 def settle(draft: "Draft", settings: Settings, console: Console) -> None:
     """Write the lock, and tell what in it moved or may move."""
     from builder import lock, pipeline, recipe  # noqa: PLC0415 - as its callers

@@ -51,13 +51,8 @@ def prepare(
     Only this machine reaches the server, unless RUNTIME_HOSTNAME says otherwise.
     """
     document = bundle.document(models, cache=str(cache.home))
-    folder = cache.own / "bundles" / hashlib.sha256(document).hexdigest()[:12]
-    path = folder / "bundle.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        whole.write(path, document)
-    except OSError as error:
-        raise InputError(f"`{path}` can't be written: {error.strerror}") from error
+    path = cache.own / "bundles" / hashlib.sha256(document).hexdigest()[:12] / "bundle.json"
+    write_bundle(document, path)
     settings = {
         "RUNTIME_BUNDLE": str(path),
         "RUNTIME_HOSTNAME": environment.get("RUNTIME_HOSTNAME") or "127.0.0.1",
@@ -68,6 +63,15 @@ def prepare(
     }
     # -P: a folder called `runtime` where the user stands is not ours.
     return Launch(command=(sys.executable, "-P", "-m", "runtime"), environment={**environment, **settings})
+
+
+def write_bundle(document: bytes, path: Path) -> None:
+    """Write what the server reads, RUNTIME_BUNDLE; raises InputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.write(path, document)
+    except OSError as error:
+        raise InputError(f"`{path}` can't be written: {error.strerror}") from error
 
 
 def require_libraries() -> None:

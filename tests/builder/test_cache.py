@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from io import StringIO
@@ -19,6 +21,7 @@ from builder.errors import FailedError, InputError
 from builder.lock import LockedFile, LockedModel
 from tests.builder import data
 from tests.conftest import Golden
+from tests.runtime.server import environment
 from tests.support import lookalikes, project
 from tests.support.hub_server import BodyFault
 from tests.support.lookalikes import EMBEDDING_REPOSITORY, RERANKER_REPOSITORY
@@ -128,6 +131,18 @@ def test_a_named_folder_has_the_hub_s_tree_beside_it(made: Project, tmp_path: Pa
     assert (code, out) == (0, f"{named / RERANKER_REPOSITORY}\n")
     assert sorted(path.name for path in named.parent.iterdir()) == [".build-image", "hub", "models"]
     assert (named / RERANKER_REPOSITORY / "tokenizer.json").is_file()
+
+
+def test_a_server_without_this_program_is_told_of_the_models_that_were_chosen(made: Project) -> None:
+    with made.hub:
+        code, _, err = made.run("cache", "--bundle", "served/bundle.json", HF_PRELOAD_TARGETS="reranker")
+    assert code == 0, err
+    settings = environment(bundle=str(made.folder / "served/bundle.json"))
+    command = [sys.executable, "-m", "runtime", "selftest", "--files"]
+    ended = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    (model,) = json.loads((made.folder / "served/bundle.json").read_text())["models"]
+    assert (model["name"], model["path"]) == ("reranker", str(made.snapshot("reranker")))
 
 
 def test_a_second_run_says_that_everything_is_there_and_asks_nobody(made: Project) -> None:
