@@ -9,6 +9,7 @@ import pytest
 
 from tests.clients.conftest import Outcomes, Run
 from tests.clients.programs.outcome import DOCUMENTS, QUERY, TEXTS
+from tests.runtime.server import Server
 from tests.runtime.wire import TOLERANCE, score
 
 Floats = Callable[..., list[list[float]]]
@@ -188,4 +189,20 @@ def test_litellm_raises_its_own_errors(of_litellm: Outcomes) -> None:
         "wrong key": "AuthenticationError",
         "unknown model": "NotFoundError",
         "nothing": "BadRequestError",
+    }
+
+
+def test_every_client_knows_that_it_has_to_come_again(run: Run, crowded: Server) -> None:
+    assert errors_of(run("when_crowded", crowded)) == {
+        "openai": "RateLimitError",
+        "langchain": "RateLimitError",
+        "cohere": "TooManyRequestsError",
+        "huggingface_hub": "HfHubHTTPError",
+    }
+
+
+def test_litellm_knows_that_it_has_to_come_again(run: Run, crowded: Server) -> None:
+    assert errors_of(run("litellm_when_crowded", crowded)) == {
+        "embed as openai": "RateLimitError",
+        "rerank as cohere": "RateLimitError",
     }
