@@ -103,12 +103,15 @@ def test_times_and_tokens_are_said(shown: Visit) -> None:
 def test_times_that_the_server_reports_are_added_up_and_said(shown: Visit) -> None:
     def with_times(route: Route) -> None:
         answer = route.fetch()
-        route.fulfill(response=answer, headers={**answer.headers, "x-total-time": "12", "x-inference-time": "7"})
+        route.fulfill(
+            response=answer,
+            headers={**answer.headers, "x-total-time": "12", "x-queue-time": "2", "x-inference-time": "7"},
+        )
 
     shown.page.route("**/rerank", with_times)
     shown.rank(query="cat", documents="\n".join(["cat"] * 65))
     text = shown.page.get_by_role("article", name="Reranker").locator(".times").inner_text()
-    assert "in 2 requests (server 24 ms, inference 14 ms)" in text
+    assert "in 2 requests (server 24 ms, queue 4.0 ms, inference 14 ms)" in text
 
 
 def test_texts_that_were_cut_are_counted(shown: Visit) -> None:
