@@ -1,5 +1,5 @@
 # Both targets do all their set-up on a fresh machine: Debian or Ubuntu as root, or anything that has Docker.
-.PHONY: quickstart test check bench lock clean
+.PHONY: quickstart test check fuzz bench lock clean
 
 quickstart:
 	@scripts/quickstart
@@ -13,11 +13,18 @@ check:
 	@scripts/check
 	@.venv/bin/pytest -q -m "not engine"
 
+# Other requests at each run; `make test` sends the same 1,300 every time.
+fuzz:
+	@scripts/setup
+	@.venv/bin/pytest -q tests/fuzz --fuzz-requests 10000
+
 bench:
 	@scripts/setup
 	@scripts/ensure-engine
 	@scripts/ensure-base
-	@.venv/bin/python benchmarks/build.py
+	@.venv/bin/python -m benchmarks.build
+	@.venv/bin/python -m benchmarks.integrity
+	@.venv/bin/python -m benchmarks.company
 
 lock:
 	@scripts/setup
@@ -25,4 +32,4 @@ lock:
 	@scripts/lock
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache examples/models
+	rm -rf .venv .clients build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache examples/models

@@ -15,6 +15,7 @@ class ImageDetails:
     """What the engine knows of an image; `digest` is empty until it has been pushed or pulled."""
 
     id: str
+    platform: str
     size_bytes: int
     layers: tuple[str, ...]
     labels: Mapping[str, str]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from builder.lock import LockedModel
 
-VERSION = 1
+VERSION = 2
 CACHE = "/opt/hf-cache"  # HF_HOME of the image
 
 
@@ -29,27 +29,12 @@ def digest(text: bytes) -> str:
 
 
 def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:
-    recipe = model.recipe
     return {
+        **asdict(model.recipe),
         "name": model.name,
-        "task": recipe.task,
         "source": model.source,
         "revision": model.revision,
         "path": f"{cache}/{layout.snapshot_directory(model.source, model.revision)}",
-        "graph": recipe.graph,
-        "inputs": {name: asdict(value) for name, value in recipe.inputs.items()},
-        "output": recipe.output,
-        "pooling": list(recipe.pooling),
-        "include_prompt": recipe.include_prompt,
-        "dense": [asdict(layer) for layer in recipe.dense],
-        "normalize": recipe.normalize,
-        "dimensions": list(recipe.dimensions),
-        "prompts": dict(recipe.prompts),
-        "default_prompt": recipe.default_prompt,
-        "max_length": recipe.max_length,
-        "pad_token_id": recipe.pad_token_id,
-        "padding_side": recipe.padding_side,
-        "activation": recipe.activation,
         "files": {
             path: {"size_bytes": file.size_bytes, "sha256": file.sha256} for path, file in sorted(model.files.items())
         },

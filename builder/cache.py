@@ -2,7 +2,7 @@
 
 The cache has the layout of the image: `hub/models--<organisation>--<name>` with real files, and beside it
 `transformers/<organisation>/<name>`, a link to the locked snapshot. A file enters under its name only once its
-sha256 is the locked one; until then it lies in `.build-image/partial`.
+sha256 is the locked one; until then it lies in `.build-image/partial`, where an interrupted run is taken up.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ from typing import Protocol, get_args
 from builder import disk, layout, whole
 from builder.console import Console, size
 from builder.disk import Need
+from builder.download import held_bytes
 from builder.errors import FailedError, InputError, Problem, ProblemsError
 from builder.lock import LockedFile, LockedModel
 from builder.manifest import Task, did_you_mean
@@ -29,8 +30,8 @@ _DISK_HINT = "free space there, or name another disk by TRANSFORMERS_CACHE or HF
 class Fetcher(Protocol):
     """What can download: a `Downloader`."""
 
-    def fetch(self, model: LockedModel, paths: Iterable[str], directory: Path) -> None:
-        """Download `paths` of `model` into `directory`; raises FailedError."""
+    def fetch(self, model: LockedModel, paths: Iterable[str], store: Path) -> None:
+        """Download `paths` of `model` into `store`, each under its sha256; raises FailedError."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +58,9 @@ class Cache:
         """Return where the files of `model` lie."""
         return self.home / layout.snapshot_directory(model.source, model.revision)
 
-    def partial(self, model: LockedModel) -> Path:
-        """Return where files of `model` lie before they are known to be right."""
-        return self.own / "partial" / f"{model.source.replace('/', '--')}@{model.revision}"
+    def store(self, model: LockedModel) -> Path:
+        """Return where files of `model` lie, by their sha256, before they are known to be whole and right."""
+        return self.own / "partial" / model.source.replace("/", "--")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +135,7 @@ def preload(
                 _bring(model, wanted[model.name], cache, fetcher=fetcher)
         for model in _by_snapshot(models):
             _announce(model, cache)
+            shutil.rmtree(cache.store(model), ignore_errors=True)  # of earlier revisions, and of what gave up
 
 
 def _refuse(missing: Sequence[tuple[LockedModel, str]], cache: Cache, *, command: str) -> None:
@@ -155,9 +157,9 @@ def _bring(model: LockedModel, paths: Sequence[str], cache: Cache, *, fetcher: F
     """Fetch or copy `paths`; what is right is moved to its place, whatever happens to the rest."""
     try:
         if model.folder is not None:
-            _copy(model.folder, paths, cache.partial(model))
+            _copy(model.folder, {path: model.files[path] for path in paths}, cache.store(model))
         elif fetcher is not None:
-            fetcher.fetch(model, paths, cache.partial(model))
+            fetcher.fetch(model, paths, cache.store(model))
     except FailedError:
         _check_disk({model.name: paths}, [model], cache)
         raise
@@ -171,13 +173,18 @@ def _bring(model: LockedModel, paths: Sequence[str], cache: Cache, *, fetcher: F
 
 
 def _adopt(model: LockedModel, cache: Cache) -> None:
-    """Move what has arrived whole, now or in a run that was cut short, to its place, and remove the rest."""
-    partial, snapshot = cache.partial(model), cache.snapshot(model)
+    """Move what has arrived whole, now or in a run that was cut short, to its place; what has in part stays."""
+    store, snapshot = cache.store(model), cache.snapshot(model)
+    placed: dict[str, Path] = {}
     for path, file in model.files.items():
-        if _is_right(partial / path, file):
+        arrived = store / file.sha256
+        if file.sha256 in placed:  # two paths have the same content
+            shutil.copyfile(placed[file.sha256], arrived)
+        if _is_right(arrived, file):
             (snapshot / path).parent.mkdir(parents=True, exist_ok=True)
-            (partial / path).replace(snapshot / path)
-    shutil.rmtree(partial, ignore_errors=True)
+            placed[file.sha256] = arrived.replace(snapshot / path)
+        else:
+            arrived.unlink(missing_ok=True)
 
 
 def _by_snapshot(models: Iterable[LockedModel]) -> Iterator[LockedModel]:
@@ -189,13 +196,13 @@ def _by_snapshot(models: Iterable[LockedModel]) -> Iterator[LockedModel]:
     yield from joined.values()
 
 
-def _copy(folder: Path, paths: Iterable[str], partial: Path) -> None:
+def _copy(folder: Path, files: Mapping[str, LockedFile], store: Path) -> None:
     try:
-        for path in paths:
-            (partial / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / path, partial / path)
+        store.mkdir(parents=True, exist_ok=True)
+        for path, file in files.items():
+            shutil.copyfile(folder / path, store / file.sha256)
     except OSError as error:
-        raise FailedError(f"`{folder}` can't be copied to `{partial}`: {error.strerror}", hint=_DISK_HINT) from error
+        raise FailedError(f"`{folder}` can't be copied to `{store}`: {error.strerror}", hint=_DISK_HINT) from error
 
 
 def _announce(model: LockedModel, cache: Cache) -> None:
@@ -228,7 +235,11 @@ def _is_right(path: Path, file: LockedFile, *, is_quick: bool = False) -> bool:
 
 
 def _check_disk(wanted: Mapping[str, Sequence[str]], models: Iterable[LockedModel], cache: Cache) -> None:
-    parts = {model.name: sum(model.files[path].size_bytes for path in wanted[model.name]) for model in models}
+    """Refuse what can't fit; what an interrupted run has left of a file takes no more room."""
+    parts = {}
+    for model in models:
+        sizes = {model.files[path].sha256: model.files[path].size_bytes for path in wanted[model.name]}
+        parts[model.name] = max(0, sum(sizes.values()) - held_bytes(cache.store(model), sizes))
     disk.require(Need(parts=parts), disk.free(cache.home), place=f"the disk of `{cache.home}`", hint=_DISK_HINT)
 
 

@@ -5,14 +5,14 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from builder import __version__, unchanged, usage
+from builder import __version__, commands, usage
 from builder import report as reports
 from builder.console import Console, size
 from builder.errors import (
@@ -23,12 +23,7 @@ from builder.errors import (
     OutputClosedError,
     UnreachableError,
 )
-from builder.settings import Settings
-
-if TYPE_CHECKING:
-    from builder.cache import Filled
-    from builder.pipeline import Draft
-    from builder.plan import Plan
+from builder.settings import SUPPLIES_MANIFEST, Settings
 
 EXIT_INTERRUPTED = 130
 EXIT_OUTPUT_CLOSED = 141  # of a program that SIGPIPE ends, in a shell
@@ -45,6 +40,17 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return models(image(ca_bundle(command)))
 
 
+def _network_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that builds the choice of the build's network."""
+    return click.option(
+        "--build-network",
+        type=click.Choice(["default", "host", "none"]),
+        default="default",
+        show_default=True,
+        help="The network of the build; `host` reaches a Hub or a proxy on this host's loopback.",
+    )(command)
+
+
 @click.group(
     cls=usage.Group,
     invoke_without_command=True,
@@ -54,12 +60,9 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @click.option("--report", type=_PATH, metavar="FILE", help="Write a JSON report of the run.")
+@_network_option
 @click.option(
-    "--build-network",
-    type=click.Choice(["default", "host", "none"]),
-    default="default",
-    show_default=True,
-    help="The network of the build; `host` reaches a Hub or a proxy on this host's loopback.",
+    "--from", "supplies", type=_PATH, metavar="DIR", help="Build without a network from `cache --output DIR`."
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
@@ -70,11 +73,16 @@ def _manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
     shared = {name: flags[name] for name in ("models", "images", "ca_bundle")}
-    context.default_map = {"render": shared, "lock": shared, "cache": shared, "serve": shared}
+    cached = {**shared, "build_network": flags["build_network"], "no_cache": flags["no_cache"]}
+    context.default_map = {"render": shared, "lock": shared, "cache": cached, "serve": shared}
     if context.get_parameter_source("models") is ParameterSource.COMMANDLINE:
         context.default_map["verify"] = {"models": flags["models"]}  # which reads no manifest unless told to
     if context.invoked_subcommand is None:
+        if flags["supplies"] is not None and context.get_parameter_source("models") is not ParameterSource.COMMANDLINE:
+            flags["models"] = flags["supplies"] / SUPPLIES_MANIFEST
         _build(context.obj, **flags)
+    elif flags["supplies"] is not None:
+        raise InputError(f"--from builds images, and `{context.invoked_subcommand}` does not")
 
 
 @command.command()
@@ -93,7 +101,7 @@ def render(console: Console, /, output: Path, **flags: Any) -> None:  # noqa: AN
 
     settings = _settings(**flags)
     draft = pipeline.draft(settings)
-    _settle(draft, settings, console)
+    commands.settle(draft, settings, console)
     for plan in pipeline.make_plan(draft, settings).images:
         target = output / plan.name
         made = pipeline.make_context(plan, version=settings.version)
@@ -132,7 +140,7 @@ def lock(console: Console, /, upgraded: tuple[str, ...], *, check: bool, **flags
             draft = pipeline.pin_base(draft, engine.base_digest)
     except UnreachableError as error:
         console.warn(f"the base image is not locked: {error.message}")
-    _settle(draft, settings, console)
+    commands.settle(draft, settings, console)
     for name in draft.models:
         model = draft.lock.models[name]
         licence = model.licence or "no licence named"
@@ -170,9 +178,12 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 @command.command()
 @_manifest_options
 @click.option("--bundle", type=_PATH, metavar="FILE", help="Write here what `python3 -m runtime` reads of the models.")
+@click.option("--output", type=_PATH, metavar="DIR", help="Gather there what a machine without a network builds from.")
+@_network_option
+@click.option("--no-cache", is_flag=True, help="With --output: gather packages and base image again.")
 @click.pass_obj
-def cache(console: Console, /, bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    """Preload the models on this machine.
+def cache(console: Console, /, output: Path | None, bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Preload the models, or with --output all that a build needs.
 
     Every file is verified, what is there already is kept, and the folders of the models are printed.
 
@@ -180,15 +191,26 @@ def cache(console: Console, /, bundle: Path | None, **flags: Any) -> None:  # no
     The folder: TRANSFORMERS_CACHE, else HF_HOME/transformers, else .cache/transformers beside the manifest.
     HF_PRELOAD_TARGETS=embedding,reranker selects by task.
     HF_ALLOW_REMOTE_MODELS=false asks no network and lists what is missing.
-    """  # noqa: D301 - click's own mark
-    from builder import bundle as bundles  # noqa: PLC0415 - `--help` should not wait for them
-    from builder import serve as serving  # noqa: PLC0415
 
-    filled = _filled_cache(_settings(**flags), console)
-    if bundle is not None:
-        serving.write_bundle(bundles.document(filled.models, cache=str(filled.cache.home)), bundle)
-    for model in filled.models:
-        console.result(str(filled.cache.link(model)))
+    \b
+    With --output, where there is a network, then without:
+      build-image cache --models models.yaml --output DIR
+      build-image --from DIR
+    """  # noqa: D301 - click's own mark
+    if bundle is not None and output is not None:
+        raise InputError(
+            "--bundle is about the local cache, and --output about another folder", hint="give one of them"
+        )
+    settings = _settings(**flags)
+    if output is None:
+        filled = commands.fill_cache(settings, console)
+        if bundle is not None:
+            commands.write_bundle(filled, bundle)
+        for model in filled.models:
+            console.result(str(filled.cache.link(model)))
+        return
+    for line in commands.gather(settings, output, console=console):
+        console.result(line)
 
 
 @command.command()
@@ -204,7 +226,7 @@ def serve(console: Console, /, port: int | None, **flags: Any) -> None:  # noqa:
 
     serving.require_libraries()
     settings = _settings(**flags)
-    filled = _filled_cache(settings, console, is_quick=True)
+    filled = commands.fill_cache(settings, console, is_quick=True)
     launch = serving.prepare(filled.models, filled.cache, environment=settings.environment, port=port)
     console.say(f"serving {', '.join(model.name for model in filled.models)} at {launch.address}")
     serving.replace_process(launch)
@@ -241,7 +263,7 @@ def schema(console: Console, /) -> None:
 
 
 def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
-    """Gather what a command that does not build was asked for, and show no secret of this host from now on."""
+    """Gather what a command was asked for, and show no secret of this host from now on."""
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
     console: Console = click.get_current_context().obj
@@ -250,90 +272,18 @@ def _settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # no
     return Settings(version=__version__, environment=os.environ, ca_bundle=trusted, **flags)
 
 
-def _filled_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":
-    """Lock the models and bring them into the local cache."""
-    from builder import pipeline  # noqa: PLC0415 - `--help` should not wait for it
-
-    draft = pipeline.draft(settings)
-    _settle(draft, settings, console)
-    with console.live():
-        return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
-
-
-def _build(console: Console, *, report: Path | None, quiet: bool, ca_bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    from builder import network  # noqa: PLC0415 - `--help` should not wait for it
-
+def _build(console: Console, *, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     console.is_quiet = quiet
     if report is not None:
         reports.check_writable(report)
-    ca_bundle = ca_bundle or network.ca_bundle_path(os.environ)
-    secrets = network.secrets(os.environ, ca_bundle=ca_bundle)
-    console.hide(network.sensitive(secrets))
-    settings = Settings(version=__version__, environment=os.environ, ca_bundle=ca_bundle, **flags)
-    made = _spared(settings, console) or _made(settings, secrets, console)
+    settings = _settings(**flags)
+    made = commands.build(settings, console=console)
     console.result(reports.table(made))
     if report is not None:
         reports.write(reports.text(made, redact=console.redact), report)
     failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
     if failed:
         raise SystemExit(max(failed))
-
-
-def _spared(settings: Settings, console: Console) -> reports.Report | None:
-    """Return the report of a run that would change nothing, which is told without building."""
-    memory = None if settings.no_cache else unchanged.recall(settings)
-    if memory is None:
-        return None
-    from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
-
-    with Engine.connect() as engine:
-        found = unchanged.report(memory, engine)
-    if found is not None:
-        console.say("nothing has changed since these images were made; --no-cache makes them again")
-    return found
-
-
-def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
-    """Lock, plan and run, and remember a run that succeeded."""
-    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
-    from builder.engine import Engine  # noqa: PLC0415
-
-    draft = pipeline.draft(settings)
-    with Engine.connect() as engine, console.live():
-        draft = pipeline.pin_base(draft, engine.base_digest)
-        _settle(draft, settings, console)
-        plan = pipeline.make_plan(draft, settings)
-        folders = _model_folders(plan, settings)
-        fingerprint = unchanged.fingerprint(settings, folders)
-        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
-        made = reports.make(results)
-        if plan.is_repeatable and all(result.error is None for result in results):
-            bases = {image.base: engine.image_id(image.base) for image in plan.images}
-            memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
-            unchanged.remember(settings, memory)
-    return made
-
-
-def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
-    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
-    models = [model for image in plan.images for model in image.models if model.folder]
-    return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
-
-
-def _settle(draft: "Draft", settings: Settings, console: Console) -> None:
-    """Write the lock, and tell what in it moved or may move."""
-    from builder import lock, pipeline  # noqa: PLC0415 - as its callers
-
-    had_lock = settings.lock_path.exists()
-    if pipeline.settle(draft, settings):
-        console.say(f"{'updated' if had_lock else 'wrote'} {settings.lock_path}")
-        for line in lock.differences(draft.previous, draft.lock) if had_lock else ():
-            console.say(f"  {line}")
-    for name in draft.models:
-        model = draft.lock.models[name]
-        if model.is_fetched and model.revision != model.asked["revision"]:
-            held = f"`{model.asked['revision']}` may move; the lock holds it at {model.revision}"
-            console.warn(f"models.{name}.revision: {held}")
 
 
 def main() -> NoReturn:

@@ -26,7 +26,7 @@ from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEven
 
 MASK = "***"
 _MOUNTS = re.compile(r"--mount=\S+\s+|--network=\S+\s+|--link\s+")
-_WRAPPERS = ("sh", "network.sh")
+_WRAPPERS = ("sh", "network.sh", "supplies.sh")
 _LIVE_REFRESHES_PER_S = 4
 _WIDTH = 72
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # 2024-01-01T00:00:00Z. Every file of a context and of an image carries it, so equal content is an equal layer.
 SOURCE_DATE_EPOCH = 1704067200
 
+_SERVER_PARTS = ("*.py", "*.html", "page/*")  # what of the server's folder is baked
+
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
@@ -61,9 +63,7 @@ def assemble(files: Mapping[str, bytes | Path]) -> Context:
 
 def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
     """Make the context that `dockerfile` builds `image` from."""
-    files: dict[str, bytes | Path] = {"Dockerfile": dockerfile.encode()}
-    stages = resources.files("builder.templates").joinpath("stages")
-    files |= {f"stages/{stage.name}": stage.read_bytes() for stage in stages.iterdir() if stage.is_file()}
+    files = _stage_files(dockerfile)
     if image.kind == "server":
         files |= _server_files(image)
     for model in image.models:
@@ -71,11 +71,32 @@ def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
     return assemble(files)
 
 
+def of_packages(dockerfile: str) -> Context:
+    """Make the context that `dockerfile` gathers the packages of a server in."""
+    return assemble(_stage_files(dockerfile) | {"stages/requirements.txt": _requirements()})
+
+
+def wanted_packages() -> dict[str, bytes]:
+    """Return the texts that say which packages a server is built from: the locked wheels, and Debian's packages."""
+    script = resources.files("builder.templates").joinpath("stages/gather-packages.sh")
+    return {"requirements.txt": _requirements().read_bytes(), script.name: script.read_bytes()}
+
+
+def _stage_files(dockerfile: str) -> dict[str, bytes | Path]:
+    """Return what every build has: its Dockerfile and the scripts of all stages."""
+    stages = resources.files("builder.templates").joinpath("stages")
+    scripts = {f"stages/{stage.name}": stage.read_bytes() for stage in stages.iterdir() if stage.is_file()}
+    return {"Dockerfile": dockerfile.encode(), **scripts}
+
+
 def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
     """Return what only an image that serves is built from."""
     server = _runtime_folder()
-    files: dict[str, bytes | Path] = {"stages/requirements.txt": server / "requirements.txt"}
-    files |= {f"app/app/runtime/{module.name}": module.read_bytes() for module in server.glob("*.py")}
+    files: dict[str, bytes | Path] = {"stages/requirements.txt": _requirements()}
+    if image.supplied is not None:
+        files |= {f"supplies/{path}": file for path, file in image.supplied.files.items()}
+    parts = [part for pattern in _SERVER_PARTS for part in server.glob(pattern)]
+    files |= {f"app/app/runtime/{part.relative_to(server)}": part.read_bytes() for part in parts}
     files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
     return files
 
@@ -90,6 +111,10 @@ def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
         sums = "".join(f"{file.sha256}  {path}\n" for path, file in sorted(model.files.items()))
         files["sha256sums"] = sums.encode()
     return files
+
+
+def _requirements() -> Path:
+    return _runtime_folder() / "requirements.txt"
 
 
 def _runtime_folder() -> Path:

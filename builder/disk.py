@@ -1,8 +1,8 @@
 """Own what a run will take of a disk, and the refusal where that can't fit; it frees nothing.
 
-BuildKit keeps a model twice, as the stage that fetched or copied it and as the layer of the image, and one from a
-local folder a third time, as the context that was sent. The two constants were measured with `docker system df` on
-amd64, and rounded up.
+BuildKit keeps a model three times: as the stage that fetched or copied it, as the layer of the image, and as what it
+came from, which is the context of a local folder and the cache mount of a fetched model. The two constants were
+measured with `docker system df` on amd64, and rounded up.
 """
 
 import shutil
@@ -57,12 +57,13 @@ def predict(images: Sequence[ImagePlan], *, held: Collection[str] = ()) -> Need:
     }  # each model once: images share its stage and its layer
     contexts = [model for image in images for model in image.models if model.folder and model.identity in new]
     serves = any(image.kind == "server" for image in images)
-    fetched = any(model.is_fetched for model in new.values())
+    fetched = [model for model in new.values() if model.is_fetched]
     models_bytes = sum(model.size_bytes for model in new.values())
     return Need(
         parts={
             "models in their stages": models_bytes,
             "models in layers": models_bytes,
+            "kept for the next fetch": sum(model.size_bytes for model in fetched),
             "contexts": sum(model.size_bytes for model in contexts),
             "the server": SERVER_BYTES if serves and not held else 0,
             "the Hub's client": HUB_CLIENT_BYTES if fetched and not held else 0,

@@ -44,6 +44,11 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def variables(text: str) -> set[str]:
+    """Return the names of the variables in `text`."""
+    return {name for _, name, _ in _VARIABLE.findall(text) if name}
+
+
 def plain(text: str) -> Mapping[str, Any]:
     """Read the mapping that a stranger's YAML holds, without variables; empty where it holds none."""
     try:

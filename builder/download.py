@@ -5,13 +5,14 @@ business.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -33,17 +34,17 @@ class Downloader:
     access: HubAccess
     console: Console
 
-    def fetch(self, model: LockedModel, paths: Iterable[str], directory: Path) -> None:
-        """Download `paths` of `model` into `directory`, each verified; raises FailedError with what the program says.
+    def fetch(self, model: LockedModel, paths: Iterable[str], store: Path) -> None:
+        """Download `paths` of `model` into `store`, each verified; raises FailedError with what the program says.
 
-        A failure, and an interrupt too, leaves what has arrived, the last file of it in part.
+        A failure, and an interrupt too, leaves what has arrived, and the next download goes on from there.
         """
         request = model.fetch_request(paths)
-        total_bytes = sum(file["size"] for file in request["files"].values())
-        with tempfile.TemporaryDirectory(prefix="build-image-") as private, self._step(model, directory, total_bytes):
+        wanted = {file["sha256"]: file["size"] for file in request["files"].values()}
+        with tempfile.TemporaryDirectory(prefix="build-image-") as private, self._step(model, store, wanted):
             spec, said = Path(private, "fetch.json"), Path(private, "stderr")
             spec.write_text(json.dumps(request), encoding="utf-8")
-            code = self._run([str(spec), str(directory)], environment=self._environment(Path(private)), said=said)
+            code = self._run([str(spec), str(store)], environment=self._environment(Path(private)), said=said)
             if code:
                 raise _error(said.read_text(encoding="utf-8", errors="replace"), code=code)
 
@@ -58,10 +59,12 @@ class Downloader:
 
     def _run(self, arguments: list[str], *, environment: Mapping[str, str], said: Path) -> int:
         """Run the program to its end, show its lines, and return its exit code; its stderr goes to the file `said`."""
-        program = resources.files("builder.templates").joinpath("stages/fetch_model.py")
-        with resources.as_file(program) as script, said.open("wb") as errors:
-            command = [sys.executable, str(script), *arguments]
-            with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as run:
+        with resources.as_file(resources.files("builder.templates")) as templates, said.open("wb") as errors:
+            # Never from the current folder, where a rendered context has a `stages` of its own.
+            command = [sys.executable, "-P", "-m", "stages.fetch_model", *arguments]
+            path = os.pathsep.join(filter(None, [str(templates), environment.get("PYTHONPATH")]))
+            own = {**environment, "PYTHONPATH": path}
+            with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=errors, text=True) as run:
                 try:
                     for line in run.stdout or ():
                         self.console.say(line.rstrip())
@@ -71,8 +74,8 @@ class Downloader:
             return run.returncode
 
     @contextmanager
-    def _step(self, model: LockedModel, directory: Path, total_bytes: int) -> Iterator[None]:
-        """Show a step while the block runs, with the bytes that lie in `directory` so far."""
+    def _step(self, model: LockedModel, store: Path, wanted: Mapping[str, int]) -> Iterator[None]:
+        """Show a step while the block runs, with what `store` has so far of the files `wanted`: sha256 to size."""
         name, ended = f"fetching {model.name}", threading.Event()
         started_s = time.time()
         self.console.event(SUBJECT, StepEvent(step=name, name=name, started_s=started_s))
@@ -82,8 +85,8 @@ class Downloader:
                 step=name,
                 name=name,
                 action="fetching",
-                current_bytes=_size_below(directory),
-                total_bytes=total_bytes,
+                current_bytes=held_bytes(store, wanted),
+                total_bytes=sum(wanted.values()),
             )
             self.console.event(SUBJECT, arrived)
 
@@ -105,14 +108,14 @@ class Downloader:
             self.console.event(SUBJECT, end)
 
 
-def _size_below(directory: Path) -> int:
-    size_bytes = 0
-    for file in directory.rglob("*"):
-        try:
-            size_bytes += file.stat().st_size if file.is_file() else 0
-        except FileNotFoundError:
-            continue  # gone between listing and asking
-    return size_bytes
+def held_bytes(store: Path, digests: Iterable[str]) -> int:
+    """Return the size of what `store` has of the files with these sha256, whole or in part."""
+    sizes = 0
+    for digest in digests:
+        for name in (digest, f"{digest}.partial"):
+            with suppress(FileNotFoundError):  # not begun, or renamed between the two
+                sizes += (store / name).stat().st_size
+    return sizes
 
 
 def _error(said: str, *, code: int) -> FailedError | InternalError:

@@ -1,19 +1,19 @@
 """Own how a graph's output becomes one embedding a text, decided from what was read; it reads no weights."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.dense import Dense, check_chain, decide_dense
 from builder.errors import InputError
 from builder.evidence import Evidence
 from builder.graph import GraphValue
+from builder.layers import Layer, check_chain, decide_layers, is_layer
 from builder.manifest import PoolingMode
 from builder.sentence_transformers import Module, Pooling
 
-OUTPUTS = ("sentence_embedding", "last_hidden_state", "token_embeddings")
+# `text_embeds` is what jina-embeddings-v3 calls its token vectors.
+OUTPUTS = ("sentence_embedding", "last_hidden_state", "token_embeddings", "text_embeds")
 
-# What stands in a pipeline that is served outside of the graph, in this order; each but the first may be missing.
-_PIPELINE = ("Transformer", "Pooling", "Dense", "Normalize")
+# What stands in a pipeline that is served outside of the graph, with its place; layers may be several in any order.
+_PIPELINE = {"Transformer": 0, "Pooling": 1, "Dense": 2, "LayerNorm": 2, "Normalize": 3}
 _POOLED = "sentence_embedding"
 _MODES: tuple[PoolingMode, ...] = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
@@ -24,34 +24,29 @@ class Embedding:
 
     pooling: tuple[PoolingMode, ...]
     include_prompt: bool
-    dense: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
     normalize: bool
     dimensions: tuple[int, ...]
-    prompts: Mapping[str, str]
-    default_prompt: str | None
 
 
 def decide_embedding(evidence: Evidence, output: GraphValue) -> Embedding:
     """Decide the way from `output` to the embedding; raises InputError for what neither side says."""
-    prompts, default_prompt = _prompts(evidence)
-    pooling, dense = _outside(evidence, output)
-    dimensions = _dimensions(evidence, _native_width(evidence, output, pooling=pooling, dense=dense))
+    pooling, layers = _outside(evidence, output)
+    dimensions = _dimensions(evidence, _native_width(evidence, output, pooling=pooling, layers=layers))
     return Embedding(
         pooling=pooling,
         include_prompt=not pooling or evidence.sentence.pooling is None or evidence.sentence.pooling.includes_prompt,
-        dense=dense,
+        layers=layers,
         normalize=_normalize(evidence, is_pooled=not pooling, is_shortened=len(dimensions) > 1),
         dimensions=dimensions,
-        prompts=prompts,
-        default_prompt=default_prompt,
     )
 
 
-def _outside(evidence: Evidence, output: GraphValue) -> tuple[tuple[PoolingMode, ...], tuple[Dense, ...]]:
+def _outside(evidence: Evidence, output: GraphValue) -> tuple[tuple[PoolingMode, ...], tuple[Layer, ...]]:
     """Return the pooling and layers that the graph leaves to do: none after one vector a text, `[batch, width]`."""
     if not _is_pooled(output):
         _check_pipeline(evidence)
-        return _pooling(evidence), decide_dense(evidence.sentence.modules or (), evidence.repository)
+        return _pooling(evidence), decide_layers(evidence.sentence.modules or (), evidence.repository)
     if evidence.model.pooling is not None:
         hint = f"remove `models.{evidence.model.name}.pooling`, or choose an output of one vector a token with `output`"
         raise InputError(f"the output `{output.name}` of `{evidence.source}` is pooled already", hint=hint)
@@ -93,7 +88,8 @@ def _check_pipeline(evidence: Evidence) -> None:
             hint = "export the model with the module in the graph, as an output `sentence_embedding`"
             raise InputError(f"{message}, which is not supported yet", hint=hint)
     names = [module.class_name for module in modules]
-    if names != sorted(names, key=_PIPELINE.index) or any(names.count(name) > 1 for name in {*names} - {"Dense"}):
+    single = [module.class_name for module in modules if not is_layer(module)]
+    if names != sorted(names, key=_PIPELINE.__getitem__) or len({*single}) < len(single):
         raise InputError(f"`{evidence.source}` has its modules in an order that is not supported: {', '.join(names)}")
 
 
@@ -131,7 +127,7 @@ def _dimensions(evidence: Evidence, native: int | None) -> tuple[int, ...]:
 
 
 def _native_width(
-    evidence: Evidence, output: GraphValue, *, pooling: tuple[PoolingMode, ...], dense: tuple[Dense, ...]
+    evidence: Evidence, output: GraphValue, *, pooling: tuple[PoolingMode, ...], layers: tuple[Layer, ...]
 ) -> int | None:
     """Return the width of an embedding; the config's is that of a token, which layers in the graph may have changed."""
     last = output.dimensions[-1] if output.dimensions else None
@@ -142,18 +138,5 @@ def _native_width(
         stated = evidence.config.get("hidden_size")
         width = stated if isinstance(stated, int) else None
     pooled = None if width is None else width * len(pooling)
-    check_chain(dense, width=pooled, source=evidence.source)
-    return dense[-1].out_features if dense else pooled
-
-
-def _prompts(evidence: Evidence) -> tuple[dict[str, str], str | None]:
-    """Return prompts and the default's name; prompts of the manifest replace the repository's with their default."""
-    model, sentence = evidence.model, evidence.sentence
-    if model.prompts is None:
-        prompts, default = dict(sentence.prompts), model.default_prompt or sentence.default_prompt
-    else:
-        prompts, default = dict(model.prompts), model.default_prompt
-    if default is not None and default not in prompts:
-        hint = f"set `models.{model.name}.default_prompt` to one of: {', '.join(prompts)}" if prompts else None
-        raise InputError(f"the default prompt `{default}` of `{model.name}` is none of its prompts", hint=hint)
-    return prompts, default
+    check_chain(layers, width=pooled, source=evidence.source)
+    return layers[-1].out_features if layers else pooled

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeAlias, cast
+from typing import Any, BinaryIO, Self, cast
 from uuid import uuid4
 
 import docker
@@ -28,12 +28,12 @@ from builder.api import (
     Credentials,
     ExecResult,
     HeldContainer,
-    HeldImage,
     ImageDetails,
     check_supported,
 )
 from builder.container import Container
-from builder.errors import FailedError, InputError, UnreachableError
+from builder.errors import AbsentError, FailedError, InputError, UnreachableError
+from builder.images import ImageStore, Json
 from builder.messages import JsonStream
 from builder.stream import (
     RECEIVE_BYTES,
@@ -61,14 +61,8 @@ TIMEOUT_S = 60
 # BuildKit asks a session for its health every 5 seconds, so one silent for this long has lost its engine.
 SESSION_SILENCE_S = 60.0
 START_HINT = "start Docker, or point DOCKER_HOST or `docker context use` at an engine that runs"
-
-LOCAL_BASE = (
-    "build-image.made-here"  # the label of a base that was made, not pulled: its digest means nothing elsewhere
-)
 GROUP_HINT = "join the group that may use Docker, then log in again: sudo usermod -aG docker $USER"
 SSH_HINT = "check that `ssh` with the same user and host works without a question, then try again"
-
-Json: TypeAlias = dict[str, Any]  # what the Engine API answers, checked by nobody
 
 
 class _Client(docker.APIClient):
@@ -82,13 +76,14 @@ class _Client(docker.APIClient):
         return str(self.about["ApiVersion"])
 
 
-class Engine:
+class Engine(ImageStore):
     """One Docker Engine; threads may share it, each request that lasts has its own connection."""
 
     def __init__(self, client: _Client, *, address: str) -> None:
         self._client = client
         self.address = address
         self.version = str(client.about.get("Version", ""))
+        self.platform = f"{client.about.get('Os', 'linux')}/{client.about.get('Arch', '')}"
 
     @classmethod
     def connect(cls, *, timeout_s: int = TIMEOUT_S) -> Self:
@@ -126,13 +121,7 @@ class Engine:
 
     def build_stream(self, parameters: Mapping[str, str]) -> JsonStream:
         """Start a build and stream its messages; closing the stream from any thread ends the waiting."""
-        with _translated("cannot start the build"):
-            response = self._client.post(
-                self._url("/build"), params=parameters, stream=True, timeout=(self._client.timeout, None)
-            )
-            if not response.ok:
-                raise FailedError(f"the engine refuses the build: {_message(response)}")
-            return JsonStream(response, translated=lambda: _translated("the Docker Engine went away"))
+        return self._post("/build", action="start the build", params=parameters)
 
     def cancel_build(self, build_id: str) -> None:
         """Stop a build on the engine; one that is not running is fine."""
@@ -144,92 +133,18 @@ class Engine:
         """Look up the user's login at `registry` in the Docker config and its helpers; never raise."""
         return _credentials(docker.auth.INDEX_NAME if registry == "registry-1.docker.io" else registry)
 
-    def has_image(self, reference: str) -> bool:
-        """Tell whether the engine holds an image."""
-        return bool(self.image_id(reference))
-
-    def image_id(self, reference: str) -> str:
-        """Look up the id of an image, empty where the engine does not hold it."""
-        with _translated(f"cannot inspect `{reference}`"):
-            try:
-                return str(self._inspect(reference)["Id"])
-            except docker.errors.ImageNotFound:
-                return ""
-
-    def inspect_image(self, reference: str) -> ImageDetails:
-        """Read what the engine knows of an image, by its id or any reference."""
-        with _translated(f"cannot inspect `{reference}`"):
-            found = self._inspect(reference)
-        config = found.get("Config") or {}
-        return ImageDetails(
-            id=found["Id"],
-            size_bytes=found["Size"],
-            layers=tuple(found["RootFS"].get("Layers") or ()),
-            labels=config.get("Labels") or {},
-            environment=tuple(config.get("Env") or ()),
-            digest=next(iter(found.get("RepoDigests") or ()), "").rpartition("@")[2],
+    def containers(self) -> tuple[HeldContainer, ...]:
+        """List every container."""
+        return tuple(
+            HeldContainer(name=names[0].removeprefix("/"), image_id=container["ImageID"], status=container["State"])
+            for container in self.listed("/containers/json", {"all": "1"})
+            if (names := container["Names"])
         )
-
-    def base_digest(self, reference: str) -> str:
-        """Find the digest that a registry has `reference` under, empty where none knows it."""
-        if self.has_image(reference):
-            details = self.inspect_image(reference)
-            return "" if details.labels.get(LOCAL_BASE) else details.digest
-        with suppress(docker.errors.DockerException, requests.RequestException):
-            found: Json = self._client.inspect_distribution(reference)  # type: ignore[no-untyped-call]  # not in the stubs
-            return str(found["Descriptor"]["digest"])
-        return ""
-
-    def image_history(self, reference: str) -> tuple[str, ...]:
-        """Read the commands that made an image's layers, newest first."""
-        with _translated(f"cannot read the history of `{reference}`"):
-            layers: list[Json] = self._client.history(reference)  # type: ignore[no-untyped-call] # absent in its stubs
-        return tuple(str(layer["CreatedBy"]) for layer in layers)
-
-    def tag(self, image_id: str, reference: str) -> None:
-        """Point `reference` (repository:tag) at an image."""
-        repository, _, tag = reference.rpartition(":")
-        with _translated(f"cannot tag `{reference}`"):
-            self._client.tag(image_id, repository, tag)
-
-    def remove_image(self, reference: str) -> None:
-        """Remove an image with all its references; one that is not there is fine."""
-        with _translated(f"cannot remove `{reference}`"), suppress(docker.errors.ImageNotFound):
-            self._client.remove_image(reference, force=True)
-
-    def discard_image(self, image_id: str) -> None:
-        """Remove an untagged image; the engine refuses to where a container needs it."""
-        with _translated(f"cannot remove `{image_id}`"), suppress(docker.errors.ImageNotFound):
-            self._client.remove_image(image_id)
 
     def discard_container(self, name: str) -> None:
         """Remove a container, running or not; one that is not there is fine."""
         with _translated(f"cannot remove the container `{name}`"), suppress(docker.errors.NotFound):
             self._client.remove_container(name, force=True, v=True)
-
-    def images(self, *, label: str) -> tuple[HeldImage, ...]:
-        """List the images that carry `label`."""
-        query = {"filters": json.dumps({"label": [label]}), "shared-size": "1"}
-        found = self._list("/images/json", query)
-        return tuple(
-            HeldImage(
-                id=image["Id"],
-                names=tuple(image["RepoTags"] or ()),
-                labels=image["Labels"] or {},
-                size_bytes=image["Size"],
-                own_bytes=image["Size"] - max(image["SharedSize"], 0),
-            )
-            for image in found
-        )
-
-    def containers(self) -> tuple[HeldContainer, ...]:
-        """List every container."""
-        found = self._list("/containers/json", {"all": "1"})
-        return tuple(
-            HeldContainer(name=names[0].removeprefix("/"), image_id=container["ImageID"], status=container["State"])
-            for container in found
-            if (names := container["Names"])
-        )
 
     def local_root(self) -> Path | None:
         """Find the folder that the engine keeps everything in, None where that is not on this machine."""
@@ -242,18 +157,12 @@ class Engine:
         return None
 
     @contextmanager
-    def saved_image(self, reference: str) -> Iterator[BinaryIO]:
-        """Stream an image with all its layers as the tar that `docker save` writes; it cannot seek."""
-        with self._download(f"/images/{reference}/get", action=f"save `{reference}`") as stream:
-            yield stream
-
-    @contextmanager
     def archive(self, image: str, path: str) -> Iterator[BinaryIO]:
         """Stream a file or folder of an image as a tar whose names begin with its last part; nothing of it is run."""
         options = ContainerOptions(image=image, command=["never-started"])  # an image of weights names no command
         with self._created(options) as name:
             place = f"/containers/{name}/archive"
-            with self._download(place, action=f"read `{path}` of `{image}`", path=path) as stream:
+            with self.download(place, action=f"read `{path}` of `{image}`", path=path) as stream:
                 yield stream
 
     @contextmanager
@@ -276,7 +185,8 @@ class Engine:
                 self._client.remove_container(name, force=True, v=True)
 
     @contextmanager
-    def _download(self, place: str, *, action: str, **parameters: str) -> Iterator[BinaryIO]:
+    def download(self, place: str, *, action: str, **parameters: str) -> Iterator[BinaryIO]:
+        """Stream what lies at `place`."""
         with _translated(f"cannot {action}"):
             response = self._client.get(
                 self._url(place),
@@ -289,6 +199,19 @@ class Engine:
                 if not response.ok:
                     raise FailedError(f"cannot {action}: {_message(response)}")
                 yield cast("BinaryIO", response.raw)
+
+    def upload(self, place: str, source: BinaryIO, *, action: str) -> JsonStream:
+        """Send a tar to `place`, and stream what the engine tells of it."""
+        return self._post(place, action=action, data=source, headers={"Content-Type": "application/x-tar"})
+
+    def listed(self, place: str, query: Mapping[str, str]) -> list[Json]:
+        """Ask for a list."""
+        with _translated("cannot list what the engine holds"):
+            response = self._client.get(self._url(place), params=query, timeout=self._client.timeout)
+            if not response.ok:
+                raise FailedError(f"cannot list what the engine holds: {_message(response)}")
+            found: list[Json] = response.json()
+        return found
 
     def ask(self, action: str, operation: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 the engine's JSON
         """Call one operation of docker-py's client; `action` is how a failure begins: "cannot stop the container"."""
@@ -306,17 +229,13 @@ class Engine:
             finally:
                 stream.close()
 
-    def _inspect(self, reference: str) -> Json:
-        found: Json = self._client.inspect_image(reference)  # type: ignore[no-untyped-call] # absent in its stubs
-        return found
-
-    def _list(self, path: str, query: Mapping[str, str]) -> list[Json]:
-        with _translated("cannot list what the engine holds"):
-            response = self._client.get(self._url(path), params=query, timeout=self._client.timeout)
+    def _post(self, place: str, *, action: str, **request: Any) -> JsonStream:  # noqa: ANN401 what requests takes
+        with _translated(f"cannot {action}"):
+            timeout_s = (self._client.timeout, None)
+            response = self._client.post(self._url(place), stream=True, timeout=timeout_s, **request)
             if not response.ok:
-                raise FailedError(f"cannot list what the engine holds: {_message(response)}")
-            found: list[Json] = response.json()
-        return found
+                raise FailedError(f"cannot {action}: {_message(response)}")
+            return JsonStream(response, translated=lambda: _translated("the Docker Engine went away"))
 
     def _url(self, path: str) -> str:
         return f"{self._client.base_url}/v{self._client.api_version}{path}"
@@ -352,6 +271,8 @@ def _translated(action: str, *, apart_from: type[OSError] | tuple[()] = ()) -> I
         yield
     except apart_from:
         raise
+    except docker.errors.NotFound as error:
+        raise AbsentError(f"{action}: {error.explanation}") from None
     except docker.errors.APIError as error:
         raise FailedError(f"{action}: {error.explanation or 'the engine gives no reason'}") from None
     except (docker.errors.DockerException, urllib3.exceptions.HTTPError, OSError) as error:

@@ -6,6 +6,7 @@ Branches differ by what the caller can do about it:
     |-- InputError            2  change what you gave: manifest, flags, environment
     |   `-- ProblemsError        several problems, each with its place
     |-- FailedError           1  what was asked for was tried and failed
+    |   |-- AbsentError          the engine has nothing of that name
     |   |-- BuildFailedError     a step of the Dockerfile
     |   `-- SmokeFailedError     a check of the built image
     |-- UnreachableError      4  a service does not answer: try again, or repair it
@@ -62,6 +63,10 @@ class FailedError(BuildImageError):
     """What was asked for was tried and failed."""
 
     exit_code = 1
+
+
+class AbsentError(FailedError):
+    """What the engine was asked about is not there."""
 
 
 class BuildFailedError(FailedError):

@@ -29,6 +29,12 @@ class Evidence:
     max_length: int
     pad_token_id: int
     padding_side: limits.Side
+    first_position: int
+
+    @property
+    def takes_adapter(self) -> bool:
+        """Whether the graph wants to know which LoRA adapter a run is for."""
+        return any(value.feed == "adapter" for value in self.inputs.values())
 
     @property
     def source(self) -> str:
@@ -49,13 +55,15 @@ def gather(model: Model, repository: Repository) -> Evidence:
     config = read_json_object(repository, "config.json")
     sentence = read_sentence_files(repository)
     _check_case(sentence, repository)
+    inputs = decide_inputs(graph, path=path)
+    has_positions = any(value.feed == "position_ids" for value in inputs.values())
     return Evidence(
         model=model,
         repository=repository,
         graph_path=path,
         graph=graph,
         external_data=external_data_paths(path, graph.external_data, repository),
-        inputs=decide_inputs(graph, path=path),
+        inputs=inputs,
         config=config,
         sentence=sentence,
         max_length=limits.max_length(
@@ -66,7 +74,8 @@ def gather(model: Model, repository: Repository) -> Evidence:
             max_seq_length=sentence.max_seq_length,
         ),
         pad_token_id=limits.pad_token_id(repository, config),
-        padding_side=limits.padding_side(repository),
+        padding_side="right" if graph.needs_padding_right else limits.padding_side(repository),
+        first_position=limits.first_position(repository, config) if has_positions else 0,
     )
 
 

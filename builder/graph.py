@@ -1,4 +1,4 @@
-"""Own the reading of ONNX files: inputs, outputs and the files their weights lie in; weights are never read.
+"""Own the reading of ONNX files: inputs, outputs, notable operators and where weights lie; weights are never read.
 
 An ONNX file is one protobuf message. It is walked field by field over a seekable stream, and what is not needed is
 skipped, so a graph of a gigabyte that lies on a server costs a few hundred kilobytes. Field numbers are those of
@@ -6,6 +6,7 @@ skipped, so a graph of a gigabyte that lies on a server costs a few hundred kilo
 """
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -44,6 +45,9 @@ _GRAPH_INPUT, _GRAPH_OUTPUT = 11, 12
 _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _EXTERNAL = 1  # DataLocation
 _LOCATION_KEY = b"location"
+_NODE_OPERATOR = 4
+# Operators that change how a graph may be run; the names of its other operators are of no interest.
+_NOTED_OPERATOR = re.compile(rb"DynamicQuantize\w+|GroupQueryAttention")
 _GLANCE_BYTES = 64 * 2**10
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -68,6 +72,17 @@ class Graph:
     inputs: tuple[GraphValue, ...]
     outputs: tuple[GraphValue, ...]
     external_data: tuple[str, ...]
+    operators: frozenset[str] = frozenset()
+
+    @property
+    def quantizes_dynamically(self) -> bool:
+        """Whether it takes the range of its 8-bit numbers from a whole batch, so that a text depends on its company."""
+        return any(name.startswith("DynamicQuantize") for name in self.operators)
+
+    @property
+    def needs_padding_right(self) -> bool:
+        """Whether it knows only how many tokens a row has: the first ones are meant, wherever its mask has them."""
+        return "GroupQueryAttention" in self.operators
 
 
 def read_graph(stream: BinaryIO, *, path: str) -> Graph:
@@ -84,8 +99,12 @@ def read_graph(stream: BinaryIO, *, path: str) -> Graph:
         raise InputError(f"`{path}` is damaged or not an ONNX file: {error}", hint=hint) from error
     if not walk.outputs:
         raise InputError(f"`{path}` is damaged or not an ONNX file: it has no graph with an output")
-    inputs = tuple(value for value in walk.inputs if value.name not in walk.initializers)
-    return Graph(inputs=inputs, outputs=tuple(walk.outputs), external_data=tuple(sorted(walk.external_data)))
+    return Graph(
+        inputs=tuple(value for value in walk.inputs if value.name not in walk.initializers),
+        outputs=tuple(walk.outputs),
+        external_data=tuple(sorted(walk.external_data)),
+        operators=frozenset(walk.operators),
+    )
 
 
 class _MalformedError(Exception):
@@ -142,6 +161,7 @@ class _Walk:
     outputs: list[GraphValue] = field(default_factory=list)
     initializers: set[str] = field(default_factory=set)
     external_data: set[str] = field(default_factory=set)
+    operators: set[str] = field(default_factory=set)
 
     def message(self, kind: str, end: int) -> None:
         """Collect from the message of `kind` that ends at `end`."""
@@ -151,24 +171,32 @@ class _Walk:
         self.graph_depth += kind == "graph"
         for part in _fields(self.stream, end):
             branch = _BRANCHES[kind].get(part.number)
-            if branch == "node" and self._names_no_file(part):
+            if branch == "node" and self._is_settled_at_a_glance(part):
                 continue
             if branch:
                 self.message(branch, part.end)
+            elif kind == "node" and part.number == _NODE_OPERATOR:
+                self._operator(self._content(part))
             elif kind == "graph" and self.graph_depth == 1:
                 self._graph_field(part)
         self.graph_depth -= kind == "graph"
 
-    def _names_no_file(self, part: _Field) -> bool:
-        """Tell at a glance that a node leads to no external data: a tensor that has some spells out the key.
+    def _is_settled_at_a_glance(self, part: _Field) -> bool:
+        """Tell that a node leads to no external data and is of no noted operator, which both would be spelled out.
 
         There are thousands of nodes, and walking each costs more than all the rest.
         """
         start = self.stream.tell()
-        if part.end - start <= _GLANCE_BYTES and _LOCATION_KEY not in self._content(part):
-            return True
+        if part.end - start <= _GLANCE_BYTES:
+            content = self._content(part)
+            if _LOCATION_KEY not in content and not _NOTED_OPERATOR.search(content):
+                return True
         self.stream.seek(start)
         return False
+
+    def _operator(self, name: bytes) -> None:
+        if _NOTED_OPERATOR.fullmatch(name):
+            self.operators.add(name.decode())
 
     def _graph_field(self, part: _Field) -> None:
         if part.number == _GRAPH_INPUT:

@@ -7,13 +7,14 @@ from typing import Literal
 from builder.errors import InputError
 from builder.graph import Graph, GraphValue
 
-Feed = Literal["input_ids", "attention_mask", "token_type_ids", "position_ids", "zeros"]
+Feed = Literal["input_ids", "attention_mask", "token_type_ids", "position_ids", "adapter", "zeros"]
 Size = int | Literal["batch", "sequence"]
 
 _PER_TOKEN: dict[str, Feed] = {
     "input_ids": "input_ids",
     "attention_mask": "attention_mask",
     "token_type_ids": "token_type_ids",
+    "input_type": "token_type_ids",
     "position_ids": "position_ids",
 }
 _INTEGERS = {"int64", "int32"}
@@ -21,11 +22,12 @@ _FLOATS = {"float32", "float16"}
 _PAST = re.compile(r"past_key_values\.\d+\.(key|value)")
 _FEATURES = {"image_features", "video_features", "audio_features"}
 _CACHE_SWITCH = "use_cache_branch"
+ADAPTER = "task_id"  # the one LoRA adapter of a whole run, as jina-embeddings-v3 calls it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """What one input is fed with: something of the texts, or zeros of a fixed shape, which is often empty."""
+    """What one input is fed with: something of the texts, their adapter, or zeros of a shape that is often empty."""
 
     feed: Feed
     dtype: str
@@ -48,6 +50,8 @@ def _decide(value: GraphValue, *, path: str) -> Input:
         return Input(feed="zeros", dtype=value.element_type, shape=_empty_past(value, path=path))
     if value.name in _FEATURES and value.element_type in _FLOATS:
         return Input(feed="zeros", dtype=value.element_type, shape=_empty_features(value, path=path))
+    if value.name == ADAPTER and value.element_type in _INTEGERS and value.dimensions in {(), (1,)}:
+        return Input(feed="adapter", dtype=value.element_type, shape=() if value.dimensions == () else (1,))
     if value.name == _CACHE_SWITCH and value.element_type == "bool":
         return Input(feed="zeros", dtype="bool", shape=(1,))
     raise InputError(f"`{path}` wants the input `{value.name}` ({value.element_type}), not supported yet")

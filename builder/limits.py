@@ -45,9 +45,12 @@ def max_length(
 def position_limit(repository: Repository, config: Mapping[str, Any]) -> int | None:
     """Return how many tokens the position embeddings allow, None where the config does not say."""
     rows = config.get("max_position_embeddings", config.get("n_positions"))
-    if not isinstance(rows, int):
-        return None
-    return rows - pad_token_id(repository, config) - 1 if _family(config) in _OFFSET_FAMILIES else rows
+    return rows - first_position(repository, config) if isinstance(rows, int) else None
+
+
+def first_position(repository: Repository, config: Mapping[str, Any]) -> int:
+    """Return the position of a text's first token."""
+    return pad_token_id(repository, config) + 1 if _family(config) in _OFFSET_FAMILIES else 0
 
 
 def _family(config: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from builder.errors import InputError, InternalError
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
 from builder.repository import Repository, RepositoryFile
+
+_NOT_FOR_IDS = re.compile(r"[^\w.-]+")  # commas and dollar signs mean something in a Dockerfile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +55,19 @@ class LockedModel:
         return f"{self.source}@{self.revision}"
 
     @property
+    def short_revision(self) -> str:
+        """The first seven digits of its revision, as git shortens a commit."""
+        return self.revision[:7]
+
+    @property
+    def mount_id(self) -> str:
+        """The cache mount in which BuildKit keeps its files for the next fetch.
+
+        Each graph has its own: two dtypes of a repository would drop each other's weights.
+        """
+        return f"build-image/{self.source}/{_NOT_FOR_IDS.sub('-', self.recipe.graph)}"
+
+    @property
     def size_bytes(self) -> int:
         """Size of everything that is baked of it."""
         return sum(file.size_bytes for file in self.files.values())
@@ -75,11 +91,23 @@ class LockedModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OutdatedModel:
+    """What an older release locked: its revision still holds, its decisions are made anew."""
+
+    asked: Mapping[str, Any]
+    revision: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
-    """Every locked model by its name, and the digest of every base image that a registry knows."""
+    """Every locked model by its name, and the digest of every base image that a registry knows.
+
+    `outdated` are models in a lock that an older release wrote; `resolve` leaves none.
+    """
 
     models: Mapping[str, LockedModel] = field(default_factory=dict)
     bases: Mapping[str, str] = field(default_factory=dict)
+    outdated: Mapping[str, OutdatedModel] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -133,15 +161,22 @@ def resolve(
     UnreachableError where the Hub is away.
     """
     kept = {name: model for name, model in previous.models.items() if name in manifest.models}
-    for name in dict.fromkeys(names):
-        model = manifest.models[name]
-        known = None if name in upgraded else kept.get(name)
-        kept[name] = _resolved(model, known, sources)
-    return replace(previous, models=kept)
+    outdated = [name for name in previous.outdated if name in manifest.models]
+    for name in dict.fromkeys([*names, *outdated]):
+        model, is_kept = manifest.models[name], name not in upgraded
+        known = kept.get(name) if is_kept else None
+        held = previous.outdated.get(name) if is_kept else None
+        kept[name] = _resolved(model, known, sources, held=held)
+    return replace(previous, models=kept, outdated={})
 
 
-def _resolved(model: Model, known: LockedModel | None, sources: Sources) -> LockedModel:
+def _resolved(
+    model: Model, known: LockedModel | None, sources: Sources, *, held: OutdatedModel | None = None
+) -> LockedModel:
     asked = asked_of(model)
+    if held is not None and held.asked == asked and model.path is None:
+        at_held = model.model_copy(update={"revision": held.revision})
+        return _decided(model, sources.repository(at_held), folder=None)
     if known is not None and known.asked == asked:
         if model.path is None:
             return known
@@ -211,7 +246,9 @@ def differences(old: Lock, new: Lock) -> Iterator[str]:
     """Yield a line for each thing in which `new` differs from `old`, as a person would want to read it."""
     for name in sorted({*old.models, *new.models}):
         before, after = old.models.get(name), new.models.get(name)
-        if before is None or after is None:
+        if after is not None and name in old.outdated:
+            yield f"models.{name}: decided anew, for an older release wrote the lock"
+        elif before is None or after is None:
             yield f"models.{name}: {'added' if before is None else 'removed'}"
         else:
             yield from (f"models.{name}: {line}" for line in _model_differences(before, after))

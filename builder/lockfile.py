@@ -5,22 +5,27 @@ JSON with sorted keys, so that two equal locks are equal files and a change is a
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from builder import whole
-from builder.dense import Dense
 from builder.errors import InputError
 from builder.inputs import Input
-from builder.lock import Lock, LockedFile, LockedModel
+from builder.layers import read_layer
+from builder.lock import Lock, LockedFile, LockedModel, OutdatedModel
 from builder.recipe import Recipe
+from builder.reranking import Windows
 
-VERSION = 1
+VERSION = 2
+_OUTDATED = {1}  # before labels, adapters, templates and batching were decided
 
 
 def read(path: Path) -> Lock:
-    """Read a lock; a file that does not exist is an empty one. Raises InputError for anything else than a lock."""
+    """Read a lock; a file that does not exist is an empty one, and in one of an older release models are outdated.
+
+    Raises InputError for anything else than a lock.
+    """
     hint = f"remove `{path}` and run `build-image lock`"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -29,6 +34,9 @@ def read(path: Path) -> Lock:
     except (OSError, ValueError) as error:
         raise InputError(f"the lock `{path}` can't be read: {error}", hint=hint) from error
     try:
+        if content["version"] not in {VERSION, *_OUTDATED}:
+            message = f"`{path}` is a lock of version `{content['version']}`, and this release reads `{VERSION}`"
+            raise InputError(message, hint=f"use the release that wrote it, or {hint}")
         return _lock(content)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"`{path}` is not a lock: {type(error).__name__}: {error}", hint=hint) from error
@@ -72,8 +80,10 @@ def _model_content(model: LockedModel) -> dict[str, Any]:
 
 
 def _lock(content: Mapping[str, Any]) -> Lock:
-    if content["version"] != VERSION:
-        raise KeyError(f"version {content['version']}")
+    if content["version"] in _OUTDATED:
+        held = content["models"].items()
+        outdated = {name: OutdatedModel(asked=entry["asked"], revision=entry["revision"]) for name, entry in held}
+        return Lock(outdated=outdated, bases=dict(content["bases"]))
     models = {name: _model(name, entry) for name, entry in content["models"].items()}
     return Lock(models=models, bases=dict(content["bases"]))
 
@@ -94,7 +104,10 @@ def _model(name: str, entry: Mapping[str, Any]) -> LockedModel:
 
 
 def _recipe(decided: Mapping[str, Any], *, files: tuple[str, ...]) -> Recipe:
+    if missing := {known.name for known in fields(Recipe)} - {*decided, "files"}:
+        raise KeyError(min(missing))
     inputs = {name: Input(**{**value, "shape": tuple(value["shape"])}) for name, value in decided["inputs"].items()}
-    lists = {key: tuple(decided[key]) for key in ("pooling", "dimensions")}
-    dense = tuple(Dense(**layer) for layer in decided["dense"])
-    return Recipe(**{**decided, **lists, "inputs": inputs, "dense": dense, "files": files})
+    lists = {key: tuple(decided[key]) for key in ("pooling", "dimensions", "labels", "answer_tokens")}
+    layers = tuple(map(read_layer, decided["layers"]))
+    windows = None if decided["windows"] is None else Windows(**decided["windows"])
+    return Recipe(**{**decided, **lists, "inputs": inputs, "layers": layers, "windows": windows, "files": files})

@@ -22,11 +22,13 @@ from pydantic import (
 from builder import document, reference
 from builder.document import Document
 from builder.errors import InputError, Problem, ProblemsError
+from builder.template import check_template
 
-Task = Literal["embedding", "reranker"]
+Task = Literal["embedding", "reranker", "classifier"]
 Dtype = Literal["fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4"]
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
-Activation = Literal["sigmoid", "identity"]
+Activation = Literal["sigmoid", "identity", "softmax"]
+LongDocuments = Literal["truncate", "windows"]
 Kind = Literal["server", "models"]
 
 _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
@@ -39,6 +41,7 @@ RepositoryId = Annotated[str, StringConstraints(pattern=_REPOSITORY_ID, max_leng
 Revision = Annotated[str, StringConstraints(pattern=_REVISION, max_length=128)]
 Tag = Annotated[str, AfterValidator(lambda text: text if "{" in text else reference.check_tag(text))]
 Count = Annotated[int, Field(gt=0, strict=True)]
+Number = Annotated[int, Field(ge=0, strict=True)]
 Pooling = Annotated[
     list[PoolingMode],
     BeforeValidator(
@@ -70,6 +73,12 @@ class Model(_Section):
     dimensions: Annotated[list[Count], Field(min_length=1)] | None = None
     max_length: Count | None = None
     activation: Activation | None = None
+    adapters: dict[str, Number] | None = None
+    template: Annotated[str, AfterValidator(check_template)] | None = None
+    true_token: str | None = None
+    false_token: str | None = None
+    long_documents: LongDocuments | None = None
+    batching: bool | None = None
     _name: str = PrivateAttr("")
 
     @property
@@ -105,6 +114,7 @@ class Manifest(_Section):
     """The whole of `models.yaml`."""
 
     version: Literal[1]
+    vars: dict[str, str] = {}
     defaults: Defaults = Defaults()
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     images: Annotated[dict[Name, Image], Field(min_length=1)]
@@ -132,9 +142,12 @@ _EXPECTED = {
     "dict_type": "must be a mapping of names to values",
     "model_type": "must be a mapping of keys to values",
     "greater_than": "must be greater than zero",
+    "greater_than_equal": "must be zero or more",
     "missing": "this key is required",
     "too_short": "must not be empty",
 }
+
+_QUOTES = "YAML reads yes, no, on and off as true and false: put it in quotes"
 
 _PATTERNS = {
     _NAME: "is not a name: use lower-case letters and digits, joined by `.`, `_` or `-`",
@@ -144,8 +157,8 @@ _PATTERNS = {
 }
 
 
-def load(file: Path, *, environment: Mapping[str, str]) -> Manifest:
-    """Read and check the manifest in `file`.
+def load(file: Path, *, environment: Mapping[str, str], has_folders: bool = True) -> Manifest:
+    """Read and check the manifest in `file`; the folders of local models need not be there unless it `has_folders`.
 
     Raises InputError when it can't be read, and ProblemsError with every problem of it.
     """
@@ -158,10 +171,10 @@ def load(file: Path, *, environment: Mapping[str, str]) -> Manifest:
         raise InputError(f"`{file}` can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"`{file}` can't be read: it is not UTF-8 text") from error
-    return parse(text, file=file, environment=environment)
+    return parse(text, file=file, environment=environment, has_folders=has_folders)
 
 
-def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
+def parse(text: str, *, file: Path, environment: Mapping[str, str], has_folders: bool = True) -> Manifest:
     """Check the manifest's text; paths in it are relative to the folder of `file`."""
     read = document.parse(text, file=str(file), environment=environment)
     problems = list(read.problems)
@@ -172,7 +185,8 @@ def parse(text: str, *, file: Path, environment: Mapping[str, str]) -> Manifest:
         except ValidationError as error:
             problems += [_problem(read, details) for details in error.errors(include_url=False)]
         # As everywhere, the paths of a manifest that is a link are relative to the file that it leads to.
-        problems += _cross_check(read, (file.resolve() if file.is_symlink() else file).parent)
+        directory = (file.resolve() if file.is_symlink() else file).parent
+        problems += _cross_check(read, directory if has_folders else None)
     if manifest is None or problems:
         raise ProblemsError(sorted(problems, key=lambda problem: problem.line or 0))
     manifest._document = read  # noqa: SLF001 - not a key of the file, so not a field
@@ -194,7 +208,8 @@ def _problem(read: Document, details: Any) -> Problem:  # noqa: ANN401 - pydanti
     message = _EXPECTED.get(kind, details["msg"])
     if kind.endswith("_type"):
         message += f", not `{details['input']}`"
-    return read.problem(path, message)
+    is_quoteless = kind == "string_type" and isinstance(details["input"], bool)
+    return read.problem(path, message, hint=_QUOTES if is_quoteless else None)
 
 
 def _known_keys(path: tuple[str | int, ...]) -> list[str]:
@@ -210,7 +225,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
 
 
-def _cross_check(read: Document, directory: Path) -> Iterator[Problem]:
+def _cross_check(read: Document, directory: Path | None) -> Iterator[Problem]:
     """Find what no single value shows; works on raw data, so that other problems hide none of these."""
     models = _mapping(_mapping(read.data).get("models"))
     images = _mapping(_mapping(read.data).get("images"))
@@ -220,9 +235,10 @@ def _cross_check(read: Document, directory: Path) -> Iterator[Problem]:
         yield from _check_members(read, name, _mapping(image).get("models"), list(models))
 
 
-def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
+def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path | None) -> Iterator[Problem]:
     path = model.get("path")
-    if isinstance(path, str) and not os.path.isdir(directory / path):  # noqa: PTH112 - raises for no name at all
+    # `Path.is_dir` raises for text that can name no file.
+    if isinstance(path, str) and directory is not None and not os.path.isdir(directory / path):  # noqa: PTH112
         yield read.problem(("models", name, "path"), f"there is no folder `{directory / path}`")
     default, prompts = model.get("default_prompt"), _mapping(model.get("prompts"))
     if isinstance(default, str) and prompts and default not in prompts:

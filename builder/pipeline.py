@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from builder import buildkit, cache, context, disk, git, lock, lockfile, manifest, network, render, smoke
+from builder import buildkit, cache, ci, context, disk, git, lock, lockfile, manifest, network, render, smoke, tags
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
-from builder.cache import Filled
+from builder.cache import Cache, Filled
 from builder.console import Console, size
 from builder.context import Context
 from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
 from builder.errors import BuildImageError, InputError, Problem, ProblemsError, UnreachableError
-from builder.lock import HubAccess, Lock, Sources
+from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
 from builder.settings import Settings
@@ -115,8 +115,14 @@ def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
 
 def make_plan(draft: Draft, settings: Settings) -> Plan:
     """Decide everything about the images that can be decided before a build."""
-    checkout = git.read(settings.directory) if planning.needs_git(draft.images) else None
-    return planning.make(draft.manifest, draft.images, lock=draft.lock.chosen(draft.models), git=checkout)
+    names = tags.Names(
+        lock=draft.lock.chosen(draft.models),
+        git=git.read(settings.directory) if "git" in planning.tag_names(draft.images) else None,
+        run=ci.read(settings.environment),
+        now=tags.moment(settings.environment),
+        words=draft.manifest.vars,
+    )
+    return planning.make(draft.manifest, draft.images, names=names)
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:
@@ -126,19 +132,27 @@ def make_context(image: ImagePlan, *, version: str) -> Context:
 
 def fill_cache(draft: Draft, settings: Settings, *, console: Console, is_quick: bool) -> Filled:
     """Bring the models that the environment asks for into the local cache; raises as `cache.preload` does."""
-    access = hub_access(settings)
     models = cache.targeted([draft.lock.models[name] for name in draft.models], settings.environment)
     local = cache.locate(settings.environment, project=settings.directory)
-    downloader = Downloader(environment=settings.environment, access=access, console=console)
-    cache.preload(
-        models,
-        local,
-        fetcher=downloader if access.is_allowed else None,
-        console=console,
-        command=f"build-image cache --models {settings.models}",
-        is_quick=is_quick,
-    )
+    command = f"build-image cache --models {settings.models}"
+    preload(models, local, settings, console=console, command=command, is_quick=is_quick)
     return Filled(cache=local, models=models)
+
+
+def preload(
+    models: Sequence[LockedModel],
+    local: Cache,
+    settings: Settings,
+    *,
+    console: Console,
+    command: str,
+    is_quick: bool = False,
+) -> None:
+    """Bring `models` into a cache, from the Hub where it may be asked; raises as `cache.preload` does."""
+    access = hub_access(settings)
+    downloader = Downloader(environment=settings.environment, access=access, console=console)
+    fetcher = downloader if access.is_allowed else None
+    cache.preload(models, local, fetcher=fetcher, console=console, command=command, is_quick=is_quick)
 
 
 def run(

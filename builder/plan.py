@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from builder import bundle, reference, render
+from builder import bundle, reference, tags
 from builder.errors import InputError, ProblemsError
-from builder.git import Git
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
 
@@ -14,10 +14,19 @@ BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Supplied:
+    """What a build without a network has in its place: the base by a name on the engine, and packages by their path."""
+
+    base: str
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePlan:
     """One image: what it is built from, and the references it gets once it is tested.
 
-    One of the kind `models` holds weights alone: its stages have the base, the image itself has none.
+    One of the kind `models` holds weights alone: its stages have the base, the image itself has none. Where nothing
+    is `supplied`, base and packages come from the network.
     """
 
     name: str
@@ -26,6 +35,12 @@ class ImagePlan:
     platform: str | None
     models: tuple[LockedModel, ...]
     references: tuple[str, ...]
+    supplied: Supplied | None = None
+
+    @property
+    def built_on(self) -> str:
+        """The reference that the stages begin from, which need not be the base's own."""
+        return self.supplied.base if self.supplied else self.base
 
     @property
     def labels(self) -> dict[str, str]:
@@ -58,13 +73,13 @@ def choose(manifest: Manifest, names: Sequence[str]) -> dict[str, Image]:
     return {name: image for name, image in manifest.images.items() if not names or name in names}
 
 
-def needs_git(images: Mapping[str, Image]) -> bool:
-    """Tell whether any tag of `images` asks for git."""
-    return any("git" in render.variables(tag) for image in images.values() for tag in image.tags)
+def tag_names(images: Mapping[str, Image]) -> set[str]:
+    """Return the names that the tags of `images` ask for."""
+    return tags.names_in(tag for image in images.values() for tag in image.tags)
 
 
-def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Git | None) -> Plan:
-    """Plan `images`; raises ProblemsError with every tag that can't be used."""
+def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) -> Plan:
+    """Plan `images`, with `names` for their tags; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
     owners: dict[str, tuple[str, str]] = {}
     for name, image in images.items():
@@ -72,16 +87,16 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, lock: Lock, git: Gi
         references = []
         for index, template in enumerate(image.tags):
             try:
-                tag = reference.check_tag(render.tag(template, git=git, lock=lock))
+                tag = names.fill(template)
             except ValueError as error:
                 problems.append(manifest.problem(("images", name, "tags", index), str(error)))
                 continue
             references.append(f"{repository}:{tag}")
-        plans.append(_plan(manifest, name, image, lock, tuple(dict.fromkeys(references))))
+        plans.append(_plan(manifest, name, image, names.lock, tuple(dict.fromkeys(references))))
         problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
     if problems:
         raise ProblemsError(problems)
-    return Plan(images=tuple(plans), is_repeatable=not needs_git(images))
+    return Plan(images=tuple(plans), is_repeatable=not tag_names(images) & tags.FLEETING)
 
 
 def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: tuple[str, ...]) -> ImagePlan:

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,8 @@ import jinja2
 from jinja2 import meta
 
 from builder.context import SOURCE_DATE_EPOCH
-from builder.git import Git
 
 if TYPE_CHECKING:
-    from builder.lock import Lock
     from builder.plan import ImagePlan
 
 # What the server and every client of the baked cache read; `tests/test_contract.py` holds both sides together.
@@ -34,31 +34,38 @@ ENVIRONMENT = {
 # The names under which a network stage may mount secrets; those that a build does not have are left out.
 NETWORK_SECRETS = ("ca_bundle", "network", "pip_conf")
 
+_NOT_IN_TAGS = re.compile(r"[^a-z0-9_.]+")
 _TEMPLATES = {"server": "Dockerfile.jinja", "models": "Models.Dockerfile.jinja"}
 
 
 def dockerfile(image: "ImagePlan", *, version: str) -> str:
     """Return the Dockerfile of `image`; it builds with `docker build` as well."""
+    return _filled(_TEMPLATES[image.kind], is_supplied=image.supplied is not None, image=image, version=version)
+
+
+def supplies_dockerfile(base: str, *, version: str) -> str:
+    """Return the Dockerfile of the stages `base` and `packages`: what a build without a network begins from."""
+    return _filled("Supplies.Dockerfile.jinja", is_supplied=False, base=base, version=version)
+
+
+def _filled(name: str, *, is_supplied: bool, **values: object) -> str:
     ours = _environment().overlay(loader=jinja2.FunctionLoader(_template_text))  # a tag's template reads none of them
-    template = ours.get_template(_TEMPLATES[image.kind])
-    return template.render(
-        image=image,
-        version=version,
+    return ours.get_template(name).render(
         environment=ENVIRONMENT,
         epoch=str(SOURCE_DATE_EPOCH),
         secrets=NETWORK_SECRETS,
+        is_supplied=is_supplied,
+        gate="supplies.sh" if is_supplied else "network.sh",
+        **values,
     )
 
 
-def tag(template: str, *, git: Git | None, lock: "Lock") -> str:
-    """Fill in a tag template; raises ValueError that says what is wrong with it."""
+def tag(template: str, *, names: Mapping[str, object]) -> str:
+    """Fill in a tag template with `names`; raises ValueError that says what is wrong with it."""
     if "{" not in template:
         return template
-    if git is None and "git" in variables(template):
-        msg = f"`{template}` can't be filled in: the manifest is not in a git checkout with a commit"
-        raise ValueError(msg)
     try:
-        return _environment().from_string(template).render(lock=lock, git=git)
+        return _environment().from_string(template).render(names)
     except jinja2.UndefinedError as error:
         msg = f"`{template}` can't be filled in: {error}"
         raise ValueError(msg) from error
@@ -84,11 +91,17 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["exec_form"] = json.dumps
     environment.filters["quoted"] = _quoted
+    environment.filters["slug"] = _slug
     return environment
 
 
 def _template_text(name: str) -> str:
     return resources.files("builder.templates").joinpath(name).read_text(encoding="utf-8")
+
+
+def _slug(value: str) -> str:
+    """Make what a tag may hold of a branch's name: `feature/New Ä` becomes `feature-new`."""
+    return _NOT_IN_TAGS.sub("-", value.lower()).strip("-.")
 
 
 def _quoted(value: str) -> str:

@@ -15,7 +15,17 @@ from builder.cache import Cache
 from builder.errors import InputError, InternalError
 from builder.lock import LockedModel
 
-LIBRARIES = ("httptools", "msgspec", "numpy", "onnxruntime", "starlette", "tokenizers", "uvicorn", "uvloop")
+LIBRARIES = (
+    "httptools",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "prometheus_client",
+    "starlette",
+    "tokenizers",
+    "uvicorn",
+    "uvloop",
+)
 DEFAULT_PORT = "8080"  # the server's own
 
 

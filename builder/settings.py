@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+# Files of a folder of supplies that a run looks for before it reads any; `supplies` owns what is in them.
+SUPPLIES_DESCRIPTION = "build-image.json"
+SUPPLIES_MANIFEST = "models.yaml"
+
 NetworkMode = Literal["default", "host", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What a run was asked for: flags and environment."""
+    """What a run was asked for: flags and environment; `supplies` is the folder that stands for the network."""
 
     models: Path
     version: str
@@ -22,6 +26,7 @@ class Settings:
     no_cache: bool = False
     build_only: bool = False
     locked: bool = False
+    supplies: Path | None = None
 
     @property
     def directory(self) -> Path:
@@ -33,6 +38,12 @@ class Settings:
         """The lock in that folder: `models.yaml` has `models.lock`."""
         manifest = self.models.resolve() if self.models.is_symlink() else self.models
         return manifest.with_suffix(".lock")
+
+    @property
+    def decisive_files(self) -> tuple[Path, ...]:
+        """The files that say what a run is made of: manifest, lock, and the description of its supplies."""
+        described = (self.supplies / SUPPLIES_DESCRIPTION,) if self.supplies else ()
+        return (self.models, self.lock_path, *described)
 
     @property
     def cache_directory(self) -> Path:

@@ -6,7 +6,7 @@ An image of weights alone runs nothing; its files are read instead.
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,8 +153,10 @@ def _last_words(answer: ExecResult) -> str:
 def _check_model(test: _Run, model: LockedModel) -> None:
     if model.recipe.task == "embedding":
         test.check(f"{model.name} embeds", lambda: _embeds(test, model))
-    else:
+    elif model.recipe.task == "reranker":
         test.check(f"{model.name} reranks", lambda: _reranks(test, model))
+    else:
+        test.check(f"{model.name} classifies", lambda: _classifies(test, model))
 
 
 def _embeds(test: _Run, model: LockedModel) -> str:
@@ -167,6 +169,12 @@ def _reranks(test: _Run, model: LockedModel) -> str:
     body = {"model": model.name, "query": QUERY, "documents": [UNRELATED, ANSWER]}
     results = test.ask("/rerank", body)["results"]
     return judge_ranking([(result["index"], result["relevance_score"]) for result in results])
+
+
+def _classifies(test: _Run, model: LockedModel) -> str:
+    answer = test.ask("/predict", {"model": model.name, "inputs": [[SENTENCE], [UNRELATED]]})
+    scores = [{item["label"]: item["score"] for item in predictions} for predictions in answer]
+    return judge_classes(scores, labels=model.recipe.labels)
 
 
 def judge_embeddings(vectors: Sequence[Sequence[float]], *, dimension: int, is_normalized: bool) -> str:
@@ -195,6 +203,18 @@ def judge_ranking(results: Sequence[tuple[int, float]]) -> str:
     return f"the answer scores {scores[1]:.3f}, an unrelated document {scores[0]:.3f}"
 
 
+def judge_classes(scores: Sequence[Mapping[str, float]], *, labels: Sequence[str]) -> str:
+    """Judge the scores by label of two sentences of different subjects; raises FailedCheckError."""
+    for named in scores:
+        if {*named} != {*labels}:
+            raise FailedCheckError(f"scores for {', '.join(sorted(named))}, not {', '.join(labels)}")
+    first, second = scores
+    if first == second:
+        raise FailedCheckError("two sentences of different subjects get the same scores")
+    best = max(first, key=lambda label: first[label])
+    return f"{len(labels)} labels, `{best}` first with {first[best]:.3f}"
+
+
 def cosine(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the cosine of two vectors of one length."""
     dot = math.fsum(x * y for x, y in zip(first, second, strict=True))
@@ -205,7 +225,15 @@ def _selftest(container: Container) -> str:
     answer = container.exec(_SELFTEST, timeout_s=START_TIMEOUT_S)
     if answer.exit_code != 0:
         raise FailedCheckError(f"`{' '.join(_SELFTEST)}` ended with {answer.exit_code}: {_last_words(answer)}")
-    return "passed, every file as locked"
+    if not _has_golden_answers(answer):
+        raise FailedCheckError(f"`{' '.join(_SELFTEST)}` compared no golden answers of some model")
+    return "passed, every file as locked, every answer as baked"
+
+
+def _has_golden_answers(answer: ExecResult) -> bool:
+    """Tell whether the report of a selftest that passed holds every model to answers that were baked."""
+    models = json.loads(answer.stdout)["models"]
+    return all("golden" in {check["name"] for check in model["checks"]} for model in models)
 
 
 def _changes(container: Container) -> str:

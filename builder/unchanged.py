@@ -1,8 +1,8 @@
 """Own the memory of finished runs, which tells that a run would change nothing; it builds nothing.
 
 A run is remembered by what its images are made of: the manifest with its lock and the variables that it names, the
-files of its local models and this program's own (by size, times and inode), and the base images' ids. A run whose
-outcome depends on more than that is not remembered: a tag that git gives.
+description of its supplies where it has any, the files of its local models and this program's own (by size, times and
+inode), and the base images' ids. A run whose outcome depends on more than that is not remembered: a tag that git gives.
 """
 
 import hashlib
@@ -73,16 +73,16 @@ def remember(settings: Settings, memory: Memory) -> None:
 
 
 def _path(settings: Settings) -> Path:
-    asked = [str(settings.models.resolve()), sorted(settings.images), settings.build_only]
+    supplies = str(settings.supplies.resolve()) if settings.supplies else None
+    asked = [str(settings.models.resolve()), sorted(settings.images), settings.build_only, supplies]
     return settings.cache_directory / "runs" / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}.json"
 
 
 def fingerprint(settings: Settings, folders: Iterable[str]) -> str:
     """Digest everything that decides the outcome, with the `folders` of local models; raises OSError."""
-    manifest = settings.models.read_bytes()
-    names = sorted(set(_VARIABLE.findall(manifest.decode(errors="replace"))))
-    digest = hashlib.sha256(manifest)
-    digest.update(settings.lock_path.read_bytes())
+    texts = [file.read_bytes() for file in settings.decisive_files]
+    names = sorted(set(_VARIABLE.findall(texts[0].decode(errors="replace"))))
+    digest = hashlib.sha256(b"".join(texts))
     digest.update(json.dumps([settings.version, [settings.environment.get(name) for name in names]]).encode())
     for file in [*_own_files(), *(file for place in folders for file in sorted(folder.walk(Path(place))))]:
         found = file.stat()

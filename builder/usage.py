@@ -23,6 +23,7 @@ Examples:
   build-image --models models.yaml --image retrieval --report report.json
   build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
   build-image --models models.yaml --locked
+  build-image --from supplies
   build-image render --models models.yaml --output rendered
 """
 

@@ -1,76 +1,51 @@
-"""Own the routes, one small method each: request to service to answer; how errors are answered is `app`'s."""
+"""Own how a route of the table is answered over HTTP: key, body, handler, headers; errors are `app`'s."""
 
-import base64
-from typing import TYPE_CHECKING
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import schemas
-from runtime.errors import EmptyError, InvalidError, MediaTypeError, PayloadError
-from runtime.service import Service
+from runtime.admission import Room
+from runtime.errors import MediaTypeError, OverloadedError, PayloadError, SlowBodyError
+from runtime.handler import Backend, Reply
+from runtime.keys import Keys
+from runtime.routes import Route
 
-if TYPE_CHECKING:  # numpy comes with the models, after the server listens
-    import numpy as np
-    from numpy.typing import NDArray
+Endpoint = Callable[[Request], Awaitable[Response]]
 
-    from runtime.inference import Ranking
+
+_BODIES = 32  # of the greatest length that may be read at a time
 
 
 class Api:
-    """The routes of one service and the limits of one request."""
+    """The endpoints of one server: who may ask, what a request may be, and who answers it."""
 
-    def __init__(self, service: Service, *, payload_limit: int, max_client_batch_size: int) -> None:
-        self._service = service
-        self._payload_limit = payload_limit
-        self._max_client_batch_size = max_client_batch_size
+    def __init__(self, backend: Backend, *, keys: Keys) -> None:
+        self._backend = backend
+        self._keys = keys
+        self._payload_limit = backend.settings.payload_limit
+        self._body_timeout_s = backend.settings.body_timeout_s
+        self._bodies = Room(_BODIES * self._payload_limit)
 
-    async def health(self, _request: Request) -> Response:
-        """Answer 200 once every model is loaded, and 503 before."""
-        if self._service.ready:
-            return json_response(schemas.Health(status="ok"))
-        return json_response(schemas.Health(status="loading"), status=503)
+    def endpoint(self, route: Route) -> Endpoint:
+        """Make the endpoint of a route; it raises what is wrong with a request."""
 
-    async def embeddings(self, request: Request) -> Response:
-        """Embed, as OpenAI's `/v1/embeddings`."""
-        asked = schemas.decode(await self._body(request), schemas.EmbeddingsRequest)
-        texts = self._sized(_input_texts(asked.input), param="input")
-        model, embeddings = await self._service.embed(
-            texts, model=asked.model, prompt_name=asked.prompt_name, dimensions=asked.dimensions
-        )
-        encode = _base64 if asked.encoding_format == "base64" else _numbers
-        answer = schemas.EmbeddingsResponse(
-            data=[
-                schemas.Embedding(index=index, embedding=encode(row)) for index, row in enumerate(embeddings.vectors)
-            ],
-            model=model,
-            usage=_usage(embeddings.tokens),
-        )
-        return json_response(answer, truncated=embeddings.truncated)
+        async def answered(request: Request) -> Response:
+            started = time.perf_counter()
+            if not route.public:
+                self._keys.check(request.headers.get("authorization"))
+            if route.method == "POST":
+                asked = schemas.decode(await self._body(request), route.request)
+            else:
+                asked = schemas.convert({**request.query_params, **request.path_params}, route.request)
+            response = response_of(await route.handler(self._backend, asked))
+            response.headers["x-total-time"] = f"{(time.perf_counter() - started) * 1000:.3f}"
+            return response
 
-    async def rerank(self, request: Request) -> Response:
-        """Rank documents: `documents` is answered as Cohere and Jina do, `texts` as TEI does."""
-        asked = schemas.decode(await self._body(request), schemas.RerankRequest)
-        documents, param = _documents(asked)
-        if not asked.query:
-            raise EmptyError("the query is empty", param="query")
-        model, ranking = await self._service.rerank(
-            asked.query,
-            self._sized(documents, param=param),
-            model=asked.model,
-            top_n=asked.top_n,
-            raw_scores=bool(asked.raw_scores),
-        )
-        if asked.texts is not None:
-            return json_response(
-                _tei(ranking, texts=asked.texts if asked.return_text else None), truncated=ranking.truncated
-            )
-        answer = schemas.RerankResponse(
-            model=model,
-            results=_results(ranking, documents=documents if asked.return_documents else None),
-            usage=_usage(ranking.tokens),
-        )
-        return json_response(answer, truncated=ranking.truncated)
+        return answered
 
     async def _body(self, request: Request) -> bytes:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -79,74 +54,22 @@ class Api:
         too_long = PayloadError(f"the body is longer than `{self._payload_limit}` bytes")
         if int(request.headers.get("content-length", 0)) > self._payload_limit:
             raise too_long
+        if self._bodies.full:
+            raise OverloadedError("too many long bodies are being read", retry_after_s=1)
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._payload_limit:
-                raise too_long
+        try:
+            with self._bodies.hold(int(request.headers.get("content-length", self._payload_limit))):
+                async with asyncio.timeout(self._body_timeout_s):
+                    async for chunk in request.stream():
+                        body += chunk
+                        if len(body) > self._payload_limit:
+                            raise too_long
+        except TimeoutError as error:
+            raise SlowBodyError(f"the body did not arrive within `{self._body_timeout_s}` s") from error
         return bytes(body)
 
-    def _sized(self, texts: list[str], *, param: str) -> list[str]:
-        if not texts:
-            raise EmptyError("there is nothing in it", param=param)
-        if len(texts) > self._max_client_batch_size:
-            limit = self._max_client_batch_size
-            raise InvalidError(f"`{len(texts)}` texts are more than `{limit}`, the limit of a request", param=param)
-        return texts
 
-
-def json_response(answer: object, *, status: int = 200, truncated: int = 0) -> Response:
-    """Write JSON, and in a header how many texts were cut to the model's length, if any were."""
-    headers = {"x-truncated": str(truncated)} if truncated else None
-    return Response(schemas.encode(answer), status_code=status, media_type="application/json", headers=headers)
-
-
-def _input_texts(given: str | list[str | int | list[int]]) -> list[str]:
-    items = [given] if isinstance(given, str) else given
-    texts = [item for item in items if isinstance(item, str)]
-    if len(texts) < len(items):
-        raise InvalidError("token ids are not read here, send text", param="input")
-    if "" in texts:
-        raise EmptyError(f"text `{texts.index('')}` is empty", param="input")
-    return texts
-
-
-def _documents(asked: schemas.RerankRequest) -> tuple[list[str], str]:
-    if asked.texts is not None and asked.documents is not None:
-        raise InvalidError("give `documents` or `texts`, not both", param="texts")
-    if asked.texts is not None:
-        return asked.texts, "texts"
-    if asked.documents is None:
-        raise InvalidError("Object missing required field `documents` (or `texts`)")
-    return [item if isinstance(item, str) else item.text for item in asked.documents], "documents"
-
-
-def _results(ranking: "Ranking", *, documents: list[str] | None) -> list[schemas.RerankResult]:
-    return [
-        schemas.RerankResult(
-            index=index,
-            relevance_score=score,
-            document=None if documents is None else schemas.TextDocument(text=documents[index]),
-        )
-        for index, score in zip(ranking.positions, ranking.scores, strict=True)
-    ]
-
-
-def _tei(ranking: "Ranking", *, texts: list[str] | None) -> list[schemas.RankedText]:
-    return [
-        schemas.RankedText(index=index, score=score, text=None if texts is None else texts[index])
-        for index, score in zip(ranking.positions, ranking.scores, strict=True)
-    ]
-
-
-def _usage(tokens: int) -> schemas.Usage:
-    return schemas.Usage(prompt_tokens=tokens, total_tokens=tokens)
-
-
-def _numbers(vector: "NDArray[np.float32]") -> list[float]:
-    numbers: list[float] = vector.tolist()
-    return numbers
-
-
-def _base64(vector: "NDArray[np.float32]") -> str:
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+def response_of(reply: Reply) -> Response:
+    """Write a reply: bytes as they are, anything else as JSON."""
+    content = reply.body if isinstance(reply.body, bytes) else schemas.encode(reply.body)
+    return Response(content, status_code=reply.status, media_type=reply.media_type, headers=reply.headers)

@@ -1,27 +1,39 @@
-"""Own the ASGI application: which path is which route, and every error answered as JSON in the path's dialect."""
+"""Own the ASGI application: routes and middleware put together, and every error answered in the route's dialect."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route as PathRoute
 
+from runtime.admission import Admission
 from runtime.answers import Dialect, answer
-from runtime.api import Api, json_response
+from runtime.api import Api, Endpoint, response_of
 from runtime.bundle import read_bundle
+from runtime.disconnects import Disconnects
+from runtime.documentation import documentation_routes
 from runtime.errors import MethodError, RequestError, UnknownRouteError
+from runtime.handler import WORK_HEADERS, Backend, Reply
+from runtime.keys import Keys, read_keys
+from runtime.metrics import Metrics
+from runtime.page import Limits, Page
+from runtime.request_ids import RequestIds
+from runtime.routes import ROUTES, Route, dialect_of
 from runtime.service import Service
 from runtime.settings import Settings
 from runtime.threads import usable_threads
 
 logger = logging.getLogger(__name__)
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 _GONE = 499  # nobody reads it
+
+# What a page of another origin may read of an answer; any header may be sent, for OpenAI's client sends its own.
+_READABLE_HEADERS = ("retry-after", "x-request-id", "x-total-time", *WORK_HEADERS)
 
 
 def create_service(settings: Settings) -> Service:
@@ -31,37 +43,74 @@ def create_service(settings: Settings) -> Service:
     """
     return Service(
         read_bundle(settings.bundle),
+        golden=settings.golden,
         threads=settings.intra_op_threads or usable_threads(),
         max_batch_tokens=settings.max_batch_tokens,
+        admission=Admission(max_entries=settings.max_concurrent_requests, max_tokens=settings.max_queue_tokens),
+        metrics=Metrics(),
     )
 
 
 def create_app(service: Service, *, settings: Settings) -> Starlette:
-    """Put the routes together."""
-    api = Api(service, payload_limit=settings.payload_limit, max_client_batch_size=settings.max_client_batch_size)
-    return Starlette(
-        routes=[
-            Route("/health", answering_errors(api.health), methods=["GET"]),
-            Route("/v1/embeddings", answering_errors(api.embeddings), methods=["POST"]),
-            Route("/rerank", answering_errors(api.rerank), methods=["POST"]),
-        ],
+    """Put the routes together.
+
+    Raises SettingsError for keys that cannot be read.
+    """
+    keys = Keys(read_keys(settings))
+    api = Api(Backend(service=service, settings=settings), keys=keys)
+    table = (*ROUTES, *documentation_routes(ROUTES, has_keys=bool(keys)))
+    app = Starlette(
+        routes=[*_page_routes(service, settings, keys=keys), *(_path_route(route, api) for route in table)],
+        middleware=[Middleware(RequestIds), *_cors(settings), Middleware(Disconnects)],
         exception_handlers={HTTPException: _answer_routing},
     )
+    app.router.redirect_slashes = False  # to an address that is not what a proxy calls this server
+    return app
 
 
-def answering_errors(endpoint: Endpoint) -> Endpoint:
+def _page_routes(service: Service, settings: Settings, *, keys: Keys) -> list[PathRoute]:
+    limits = Limits(texts_per_request=settings.max_client_batch_size, bytes_per_request=settings.payload_limit)
+    page = Page(service.models, limits=limits, keys=keys)
+    return [
+        PathRoute("/", answering_errors(page.index, dialect="native"), methods=["GET"]),
+        PathRoute("/page/{name}", answering_errors(page.file, dialect="native"), methods=["GET"]),
+    ]
+
+
+def _path_route(route: Route, api: Api) -> PathRoute:
+    # the source of a model has a stroke in it
+    path = route.path.replace("}", ":path}")
+    return PathRoute(path, answering_errors(api.endpoint(route), dialect=route.dialect), methods=[route.method])
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.cors_allow_origin:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_allow_origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=_READABLE_HEADERS,
+        )
+    ]
+
+
+def answering_errors(endpoint: Endpoint, *, dialect: Dialect) -> Endpoint:
     """Answer whatever an endpoint raises; what is not the caller's fault is logged, and its details stay in the log."""
 
     async def answered(request: Request) -> Response:
         try:
             return await endpoint(request)
         except RequestError as error:
-            return _error_response(error, path=request.url.path)
+            return _error_response(error, dialect=dialect)
         except ClientDisconnect:
             return Response(status_code=_GONE)
         except Exception as error:  # the process boundary: one request's failure is not the next one's
-            logger.exception("%s %s failed", request.method, request.url.path)
-            return _error_response(error, path=request.url.path)
+            request_id = request.scope.get("request_id")
+            logger.exception("%s %s failed", request.method, request.url.path, extra={"request_id": request_id})
+            return _error_response(error, dialect=dialect)
 
     return answered
 
@@ -69,15 +118,15 @@ def answering_errors(endpoint: Endpoint) -> Endpoint:
 async def _answer_routing(request: Request, error: Exception) -> Response:
     """Answer what the router refuses: a path or method that is not served."""
     path = request.url.path
+    dialect = dialect_of(path)
     headers = getattr(error, "headers", None)
     if getattr(error, "status_code", None) == 405:
-        return _error_response(MethodError(f"`{path}` does not take `{request.method}`"), path=path, headers=headers)
-    return _error_response(UnknownRouteError(f"there is no `{path}` here"), path=path, headers=headers)
+        refusal: RequestError = MethodError(f"`{path}` does not take `{request.method}`")
+    else:
+        refusal = UnknownRouteError(f"there is no `{path}` here")
+    return _error_response(refusal, dialect=dialect, headers=headers)
 
 
-def _error_response(error: Exception, *, path: str, headers: Mapping[str, str] | None = None) -> Response:
-    dialect: Dialect = "openai" if path.startswith("/v1/") else "native"
-    status, body = answer(error, dialect=dialect)
-    response = json_response(body, status=status)
-    response.headers.update(headers or {})
-    return response
+def _error_response(error: Exception, *, dialect: Dialect, headers: Mapping[str, str] | None = None) -> Response:
+    status, body, more_headers = answer(error, dialect=dialect)
+    return response_of(Reply(body=body, status=status, headers={**more_headers, **(headers or {})}))

@@ -14,8 +14,8 @@ from runtime.tokenizer import Entry
 class Batch:
     """Entries padded to one length: [batch, sequence] int64, and `skipped`, [batch] int64.
 
-    `position_ids` count attended tokens from zero, and are zero in the padding. `skipped` is how many tokens at the
-    start of each entry are attended but not pooled.
+    `position_ids` count attended tokens from the model's first position, and are zero in the padding. `skipped` is how
+    many tokens at the start of each entry are attended but not pooled. `adapter` is the same for all of them.
     """
 
     input_ids: NDArray[np.int64]
@@ -23,26 +23,30 @@ class Batch:
     token_type_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
     skipped: NDArray[np.int64]
+    adapter: int
 
 
-def pack(lengths: Sequence[int], *, max_batch_tokens: int) -> list[list[int]]:
-    """Group positions so that the longest of a group times its size stays within the budget.
+def pack(lengths: Sequence[int], *, max_batch_tokens: int, groups: Sequence[int] | None = None) -> list[list[int]]:
+    """Put positions into batches so that the longest of a batch times its size stays within the budget.
 
     Neighbours in length go together, longest first, so that little is padded; one that is above the budget by itself
-    goes alone. Every position is in exactly one group.
+    goes alone. Every position is in exactly one batch, and a batch is of one of the `groups`, given by position.
     """
-    groups: list[list[int]] = []
-    for position in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        # the first of a group is its longest
-        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= max_batch_tokens:
-            groups[-1].append(position)
+    kinds = groups or [0] * len(lengths)
+    batches: list[list[int]] = []
+    for position in sorted(range(len(lengths)), key=lambda index: (kinds[index], -lengths[index])):
+        batch = batches[-1] if batches else []
+        # the first of a batch is its longest
+        is_of_its_group = bool(batch) and kinds[batch[0]] == kinds[position]
+        if is_of_its_group and lengths[batch[0]] * (len(batch) + 1) <= max_batch_tokens:
+            batch.append(position)
         else:
-            groups.append([position])
-    return groups
+            batches.append([position])
+    return batches
 
 
-def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side) -> Batch:
-    """Lay entries side by side, and fill the shorter ones up on one side."""
+def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side, first_position: int = 0) -> Batch:
+    """Lay entries of one group side by side, and fill the shorter ones up on one side."""
     longest = max(len(entry.ids) for entry in entries)
     shape = (len(entries), longest)
     batch = Batch(
@@ -51,6 +55,7 @@ def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side) -> Batch:
         token_type_ids=np.zeros(shape, dtype=np.int64),
         position_ids=np.zeros(shape, dtype=np.int64),
         skipped=np.array([entry.skipped for entry in entries], dtype=np.int64),
+        adapter=entries[0].group,
     )
     for row, entry in enumerate(entries):
         length = len(entry.ids)
@@ -59,5 +64,5 @@ def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side) -> Batch:
         batch.input_ids[place] = entry.ids
         batch.attention_mask[place] = 1
         batch.token_type_ids[place] = entry.type_ids
-        batch.position_ids[place] = np.arange(length)
+        batch.position_ids[place] = np.arange(first_position, first_position + length)
     return batch

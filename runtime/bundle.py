@@ -9,48 +9,72 @@ import msgspec
 
 from runtime.errors import BundleError
 
-VERSION = 1
+VERSION = 2
 
-Task = Literal["embedding", "reranker"]
+Task = Literal["embedding", "reranker", "classifier"]
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
-Activation = Literal["sigmoid", "identity"]
-DenseActivation = Literal["identity", "tanh"]
-Feed = Literal["input_ids", "attention_mask", "token_type_ids", "position_ids", "zeros"]
+Activation = Literal["sigmoid", "identity", "softmax"]
+DenseActivation = Literal["identity", "tanh", "relu", "gelu", "silu", "sigmoid"]
+Feed = Literal["input_ids", "attention_mask", "token_type_ids", "position_ids", "adapter", "zeros"]
 Dtype = Literal["int64", "int32", "float32", "float16", "bool"]
 Size = Annotated[int, msgspec.Meta(ge=0)] | Literal["batch", "sequence"]
 Side = Literal["left", "right"]
 
+_MOST_ANSWERS = 2
+
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
+_Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class BakedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file as it was locked."""
 
-    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    size_bytes: _Number
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one input of a graph is fed with: something of the texts, or zeros of this shape."""
+    """What one input of a graph is fed with: something of the texts, their adapter, or zeros of this shape."""
 
     feed: Feed
     dtype: Dtype
     shape: tuple[Size, ...]
 
 
-class Dense(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One layer after pooling; `weights` is a safetensors file of the model."""
+class Dense(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="dense"):
+    """A linear layer after pooling; `weights` is a safetensors file of the model, `residual` adds what went in."""
 
     weights: _Text
     in_features: _Count
     out_features: _Count
     bias: bool
     activation: DenseActivation
+    residual: bool
+
+
+class LayerNorm(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="layer_norm"
+):
+    """A layer after pooling that makes each vector's mean 0 and variance 1; `weights` is as above."""
+
+    weights: _Text
+    in_features: _Count
+
+
+class Windows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a long document is read in parts: with so many tokens of the query, special ones included."""
+
+    query_length: _Count
+    overlap: _Number
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one model is served; `pooling` is empty where the output already is one vector a text."""
+    """How one model is served; `pooling` is empty where the output already is one vector a text.
+
+    What follows it, up to `adapters`, is an embedding's alone, and `labels` to `windows` a reranker's or classifier's.
+    `answer_tokens` are those whose logits make a causal model's score: the first one's, less the second one's.
+    """
 
     name: _Text
     task: Task
@@ -62,15 +86,23 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     output: _Text
     pooling: tuple[PoolingMode, ...]
     include_prompt: bool
-    dense: tuple[Dense, ...]
+    layers: tuple[Dense | LayerNorm, ...]
     normalize: bool
     dimensions: tuple[_Count, ...]
+    adapters: dict[str, _Number]
+    labels: tuple[str, ...]
+    activation: Activation | None
+    answer_tokens: tuple[_Number, ...]
+    template: str | None
+    windows: Windows | None
     prompts: dict[str, str]
     default_prompt: str | None
     max_length: _Count
-    pad_token_id: Annotated[int, msgspec.Meta(ge=0)]
+    pad_token_id: _Number
     padding_side: Side
-    activation: Activation | None
+    first_position: _Number
+    quantizes_dynamically: bool
+    batching: bool
     files: dict[str, BakedFile]
 
     @property
@@ -87,7 +119,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The models of one image, in the order in which they are loaded."""
 
-    version: Literal[1]
+    version: Literal[2]
     models: tuple[Model, ...]
 
 
@@ -133,12 +165,31 @@ def _decision_problems(model: Model) -> Iterator[str]:
         yield "no input is fed with `input_ids`"
     if model.default_prompt is not None and model.default_prompt not in model.prompts:
         yield f"the default prompt `{model.default_prompt}` is not among the prompts"
-    if model.task == "reranker":
-        if model.activation is None:
-            yield "a reranker needs an activation"
-        return
-    if model.dense and not model.pooling:
-        yield "dense layers come after pooling, and there is none"
+    if bool(model.adapters) != any(value.feed == "adapter" for value in model.inputs.values()):
+        yield "adapters and an input that is fed with one belong together"
+    if model.adapters and model.adapters.keys() != model.prompts.keys():
+        yield "each adapter needs a prompt, and each prompt an adapter"
+    if model.adapters and model.default_prompt is None:
+        yield "adapters need a default prompt"
+    yield from _embedding_problems(model) if model.task == "embedding" else _scoring_problems(model)
+
+
+def _scoring_problems(model: Model) -> Iterator[str]:
+    if model.activation is None:
+        yield f"a {model.task} needs an activation"
+    if not model.labels:
+        yield f"a {model.task} needs labels"
+    if model.task == "reranker" and len(model.labels) > 1:
+        yield f"a reranker has one label, not {len(model.labels)}"
+    if len(model.answer_tokens) > _MOST_ANSWERS:
+        yield f"a score comes from the logits of one or two tokens, not {len(model.answer_tokens)}"
+    if model.template is not None and not all(model.template.count(place) == 1 for place in ("{query}", "{document}")):
+        yield "a template holds `{query}` and `{document}` once each"
+
+
+def _embedding_problems(model: Model) -> Iterator[str]:
+    if model.layers and not model.pooling:
+        yield "layers come after pooling, and there is none"
     if not model.dimensions:
         yield "an embedding model needs its dimensions"
     elif max(model.dimensions) > model.dimensions[0]:
@@ -149,7 +200,7 @@ def _file_problems(model: Model) -> Iterator[str]:
     if not Path(model.path).is_absolute():
         yield f"`{model.path}` is not an absolute path"
         return
-    weights = [Path(model.path, layer.weights) for layer in model.dense]
+    weights = [Path(model.path, layer.weights) for layer in model.layers]
     for file in (model.graph_file, model.tokenizer_file, *weights):
         if not file.is_file():
             yield f"`{file}` is not a file"

@@ -15,9 +15,9 @@ def feeds(inputs: Mapping[str, Input], batch: Batch) -> dict[str, NDArray[np.gen
 
 
 def _array(value: Input, batch: Batch) -> NDArray[np.generic]:
-    if value.feed == "zeros":
+    if value.feed in {"zeros", "adapter"}:
         sizes = dict(zip(("batch", "sequence"), batch.input_ids.shape, strict=True))
         shape = [size if isinstance(size, int) else sizes[size] for size in value.shape]
-        return np.zeros(shape, dtype=value.dtype)
+        return np.full(shape, batch.adapter if value.feed == "adapter" else 0, dtype=value.dtype)
     array: NDArray[np.int64] = getattr(batch, value.feed)
     return array.astype(value.dtype, copy=False)

@@ -9,7 +9,17 @@ from runtime.schemas import encode_readable
 from runtime.settings import Settings
 from runtime.threads import usable_threads
 
-_DISTRIBUTIONS = ("onnxruntime", "numpy", "tokenizers", "starlette", "msgspec", "uvicorn", "uvloop", "httptools")
+_DISTRIBUTIONS = (
+    "onnxruntime",
+    "numpy",
+    "tokenizers",
+    "starlette",
+    "msgspec",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "prometheus_client",
+)
 
 
 def run(settings: Settings) -> int:

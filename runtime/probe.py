@@ -13,11 +13,12 @@ def probe(settings: Settings, *, path: str, body: bytes | None) -> int:
     """Ask for a path, with a body by POST, print what is answered, and return 0 if its status is 2xx."""
     host = _EVERY_ADDRESS.get(settings.hostname, settings.hostname)
     connection = http.client.HTTPConnection(host, settings.http_port, timeout=_TIMEOUT_S)
+    headers = _authorization(settings)
     try:
         if body is None:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers)
         else:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
         response = connection.getresponse()
         sys.stdout.buffer.write(response.read() + b"\n")
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -26,3 +27,12 @@ def probe(settings: Settings, *, path: str, body: bytes | None) -> int:
     finally:
         connection.close()
     return 0 if 200 <= response.status < 300 else 1
+
+
+def _authorization(settings: Settings) -> dict[str, str]:
+    """Send the server's own key to it."""
+    if not settings.api_key and settings.api_key_file is None:
+        return {}
+    from runtime.keys import read_keys  # noqa: PLC0415 - hashes nothing, but would load what does
+
+    return {"Authorization": f"Bearer {read_keys(settings)[0]}"}

@@ -1,42 +1,20 @@
-"""Own the JSON that is read and written, in each dialect, and the codec; what the values mean is `api`'s."""
+"""Own the JSON codec, and the values that dialects have in common; what the values mean is their dialect's."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from runtime.errors import InvalidError, MalformedError
 
-_AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class EmbeddingsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's request, and which prompt to put before each text; null means absent everywhere."""
-
-    input: str | list[str | int | list[int]]
-    model: str | None = None
-    encoding_format: Literal["float", "base64"] | None = None
-    dimensions: _AtLeastOne | None = None
-    prompt_name: str | None = None
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class TextDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as an object, as Cohere and Jina also take and always return it."""
+    """A text as an object, as Jina also takes it."""
 
     text: str
-
-
-class RerankRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Both shapes of a rerank request: `documents` makes it Cohere's and Jina's, `texts` makes it TEI's."""
-
-    query: str
-    model: str | None = None
-    documents: list[str | TextDocument] | None = None
-    top_n: _AtLeastOne | None = None
-    return_documents: bool | None = None
-    texts: list[str] | None = None
-    raw_scores: bool | None = None
-    return_text: bool | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,51 +24,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class Embedding(msgspec.Struct, frozen=True, kw_only=True):
-    """One embedding: numbers, or little-endian float32 in base64."""
-
-    object: Literal["embedding"] = "embedding"
-    index: int
-    embedding: list[float] | str
-
-
-class EmbeddingsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's answer."""
-
-    object: Literal["list"] = "list"
-    data: list[Embedding]
-    model: str
-    usage: Usage
-
-
-class RerankResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One document's place in Cohere's and Jina's answer."""
-
-    index: int
-    relevance_score: float
-    document: TextDocument | None = None
-
-
-class RerankResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Cohere's and Jina's answer."""
-
-    model: str
-    results: list[RerankResult]
-    usage: Usage
-
-
-class RankedText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One text's place in TEI's answer, which is a bare list of these."""
-
-    index: int
-    score: float
-    text: str | None = None
+class NoFields(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that asks for nothing but its answer."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Whether requests are answered."""
 
-    status: Literal["ok", "loading"]
+    status: Literal["ok", "loading", "draining"]
 
 
 class OpenAIErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,9 +44,15 @@ class OpenAIErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error on `/v1/*`."""
+    """An error on OpenAI's routes, and where nothing is under `/v1/`."""
 
     error: OpenAIErrorDetail
+
+
+class CohereError(msgspec.Struct, frozen=True, kw_only=True):
+    """An error on Cohere's routes."""
+
+    message: str
 
 
 class NativeError(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +64,7 @@ class NativeError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+Field = TypeVar("Field")
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
@@ -127,22 +75,49 @@ def decode(body: bytes, shape: type[Shape]) -> Shape:
     Raises MalformedError for what is not JSON and InvalidError, with the path of the field, for what has another shape.
     """
     try:
+        body.decode()  # whole, for msgspec looks into no text that it passes on as it is
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        message = str(error)
-        found = _PATH.search(message)
-        raise InvalidError(_PATH.sub("", message), param=(found["path"] or None) if found else None) from error
+        raise _invalid(error) from error
     except msgspec.DecodeError as error:
         raise MalformedError(f"the body is not JSON: {error}") from error
     except UnicodeDecodeError as error:  # its text would quote the body
-        raise MalformedError(f"the body is not UTF-8: byte `{error.start}` of a text is none of it") from error
+        raise MalformedError(f"the body is not UTF-8: byte `{error.start}` is none of it") from error
     except RecursionError as error:
         raise MalformedError("the body is nested too deeply") from error
+
+
+def decode_field(value: msgspec.Raw, shape: type[Field], *, param: str) -> Field:
+    """Read a field that was passed on as it came.
+
+    Raises InvalidError with the name that it is given.
+    """
+    try:
+        return msgspec.json.decode(value, type=shape)
+    except msgspec.ValidationError as error:
+        raise InvalidError(str(error), param=param) from error
+
+
+def convert(fields: Mapping[str, str], shape: type[Shape]) -> Shape:
+    """Read a request without a body, from the fields of its address.
+
+    Raises InvalidError with the name of the field.
+    """
+    try:
+        return msgspec.convert(fields, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
 
 
 def encode(answer: object) -> bytes:
     """Write an answer; numbers in it have to be finite, for msgspec would write null for NaN."""
     return msgspec.json.encode(answer)
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidError:
+    message = str(error)
+    found = _PATH.search(message)
+    return InvalidError(_PATH.sub("", message), param=(found["path"] or None) if found else None)
 
 
 def encode_readable(report: object) -> str:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from runtime import files
+from runtime import files, golden
 from runtime.bundle import Model, read_bundle
+from runtime.classifier import Classifier
+from runtime.embedder import Embedder
 from runtime.errors import InferenceError, ModelError
-from runtime.inference import Embedder, Reranker, load
+from runtime.golden import Answers
+from runtime.inference import classify, embed, load, rerank
 from runtime.pooling import unit
+from runtime.reranker import Reranker
 from runtime.schemas import encode_readable
 from runtime.settings import Settings
 from runtime.threads import usable_threads
@@ -20,6 +24,7 @@ TEXT = "The cat sits on the warm windowsill."
 PARAPHRASE = "A cat is sitting on a sunny windowsill."
 UNRELATED = "Interest rates rose by a quarter point on Tuesday."
 QUERY = "Where does the cat sit on the windowsill?"
+_BATCH = "batch_equals_singles"
 _COMPANY = ("Cat.", TEXT, UNRELATED, " ".join([TEXT, PARAPHRASE, UNRELATED]))
 
 _NORM_TOLERANCE = 1e-4
@@ -63,8 +68,9 @@ def run(settings: Settings, *, with_files: bool = False) -> int:
     Raises BundleError.
     """
     threads = settings.intra_op_threads or usable_threads()
+    answers = golden.read(settings.golden)
     models = tuple(
-        check_model(model, threads=threads, max_batch_tokens=settings.max_batch_tokens, with_files=with_files)
+        check_model(model, threads=threads, answers=answers.get(model.name), with_files=with_files)
         for model in read_bundle(settings.bundle).models
     )
     report = Report(passed=all(model.passed for model in models), models=models)
@@ -72,18 +78,22 @@ def run(settings: Settings, *, with_files: bool = False) -> int:
     return 0 if report.passed else 1
 
 
-def check_model(model: Model, *, threads: int, max_batch_tokens: int, with_files: bool = False) -> ModelReport:
+def check_model(model: Model, *, threads: int, answers: Answers | None = None, with_files: bool = False) -> ModelReport:
     """Load a model and check it; after a failure to load there is nothing more to check."""
     checks: tuple[Check, ...] = (_check("files", partial(_files, model)),) if with_files else ()
     started = time.monotonic()
     try:
-        loaded = load(model, threads=threads, max_batch_tokens=max_batch_tokens)
+        loaded = load(model, threads=threads)
     except ModelError as error:
         checks += (Check(name="load", passed=False, detail=str(error)),)
         loaded_at = time.monotonic()
     else:
         loaded_at = time.monotonic()
-        measures = embedder_measures(loaded) if isinstance(loaded, Embedder) else reranker_measures(loaded)
+        measures = _measures(loaded)
+        if model.batching and model.quantizes_dynamically:  # the manifest wants it so, and they differ
+            del measures[_BATCH]
+        if answers is not None:
+            measures["golden"] = partial(_golden, loaded, answers)
         checks += tuple(_check(name, measure) for name, measure in measures.items())
     timings = {"load": loaded_at - started, "checks": time.monotonic() - loaded_at}
     return ModelReport(
@@ -95,6 +105,12 @@ def check_model(model: Model, *, threads: int, max_batch_tokens: int, with_files
     )
 
 
+def _measures(loaded: Embedder | Reranker | Classifier) -> dict[str, Callable[[], Outcome]]:
+    if isinstance(loaded, Embedder):
+        return embedder_measures(loaded)
+    return reranker_measures(loaded) if isinstance(loaded, Reranker) else classifier_measures(loaded)
+
+
 def embedder_measures(embedder: Embedder) -> dict[str, Callable[[], Outcome]]:
     """Name what is checked of an embedding model."""
     native, *cuts = embedder.model.dimensions
@@ -103,7 +119,7 @@ def embedder_measures(embedder: Embedder) -> dict[str, Callable[[], Outcome]]:
         measures["unit_norm"] = partial(_unit_norm, embedder, native)
     measures["paraphrase_beats_unrelated"] = partial(_paraphrase, embedder)
     measures.update({f"matryoshka_{cut}": partial(_matryoshka, embedder, cut) for cut in cuts})
-    measures["batch_equals_singles"] = partial(_embedder_batch, embedder)
+    measures[_BATCH] = partial(_embedder_batch, embedder)
     return measures
 
 
@@ -111,7 +127,15 @@ def reranker_measures(reranker: Reranker) -> dict[str, Callable[[], Outcome]]:
     """Name what is checked of a reranker."""
     return {
         "relevant_beats_unrelated": partial(_orders, reranker),
-        "batch_equals_singles": partial(_reranker_batch, reranker),
+        _BATCH: partial(_reranker_batch, reranker),
+    }
+
+
+def classifier_measures(classifier: Classifier) -> dict[str, Callable[[], Outcome]]:
+    """Name what is checked of a classifier: which label is right nobody knows."""
+    return {
+        "different_texts_differ": partial(_differs, classifier),
+        _BATCH: partial(_classifier_batch, classifier),
     }
 
 
@@ -128,13 +152,17 @@ def _files(model: Model) -> Outcome:
     return not found, "; ".join(found) or f"{len(model.files)} as locked"
 
 
+def _golden(loaded: Embedder | Reranker | Classifier, answers: Answers) -> Outcome:
+    return True, golden.compare(loaded, answers)
+
+
 def _width(embedder: Embedder, dimensions: int) -> Outcome:
-    width = embedder.embed([TEXT], dimensions=dimensions).vectors.shape[1]
+    width = embed(embedder, [TEXT], dimensions=dimensions).vectors.shape[1]
     return width == dimensions, f"{width} wide"
 
 
 def _unit_norm(embedder: Embedder, dimensions: int) -> Outcome:
-    (vector,) = embedder.embed([TEXT], dimensions=dimensions).vectors
+    (vector,) = embed(embedder, [TEXT], dimensions=dimensions).vectors
     norm = float(vector @ vector) ** 0.5
     return abs(norm - 1) <= _NORM_TOLERANCE, f"norm {norm:.6f}"
 
@@ -147,27 +175,40 @@ def _matryoshka(embedder: Embedder, dimensions: int) -> Outcome:
 
 
 def _paraphrase(embedder: Embedder) -> Outcome:
-    text, paraphrase, unrelated = unit(embedder.embed([TEXT, PARAPHRASE, UNRELATED]).vectors)
+    text, paraphrase, unrelated = unit(embed(embedder, [TEXT, PARAPHRASE, UNRELATED]).vectors)
     near, far = float(text @ paraphrase), float(text @ unrelated)
     return near > far, f"cosine {near:.4f} against {far:.4f}"
 
 
 def _embedder_batch(embedder: Embedder) -> Outcome:
-    together = unit(embedder.embed(_COMPANY).vectors)
-    alone = [unit(embedder.embed([text]).vectors)[0] for text in _COMPANY]
+    together = unit(embed(embedder, _COMPANY).vectors)
+    alone = [unit(embed(embedder, [text]).vectors)[0] for text in _COMPANY]
     least = min(float(row @ single) for row, single in zip(together, alone, strict=True))
     return least > _LEAST_COSINE, f"least cosine {least:.6f}"
 
 
 def _orders(reranker: Reranker) -> Outcome:
-    ranking = reranker.rerank(QUERY, [UNRELATED, TEXT])
+    ranking = rerank(reranker, QUERY, [UNRELATED, TEXT])
     best, worst = ranking.scores
     return ranking.positions == [1, 0] and best > worst, f"scores {best:.4f} and {worst:.4f}"
 
 
 def _reranker_batch(reranker: Reranker) -> Outcome:
-    ranking = reranker.rerank(QUERY, _COMPANY, raw_scores=True)
+    ranking = rerank(reranker, QUERY, _COMPANY, raw_scores=True)
     together = dict(zip(ranking.positions, ranking.scores, strict=True))
-    alone = [reranker.rerank(QUERY, [text], raw_scores=True).scores[0] for text in _COMPANY]
+    alone = [rerank(reranker, QUERY, [text], raw_scores=True).scores[0] for text in _COMPANY]
     widest = max(abs(together[position] - score) for position, score in enumerate(alone))
+    return widest <= _LOGIT_TOLERANCE, f"widest difference of logits {widest:.6f}"
+
+
+def _differs(classifier: Classifier) -> Outcome:
+    text, unrelated = classify(classifier, [TEXT, UNRELATED], raw_scores=True).scores
+    widest = float(abs(text - unrelated).max())
+    return widest > 0, f"widest difference of logits {widest:.6f}"
+
+
+def _classifier_batch(classifier: Classifier) -> Outcome:
+    together = classify(classifier, _COMPANY, raw_scores=True).scores
+    alone = [classify(classifier, [text], raw_scores=True).scores[0] for text in _COMPANY]
+    widest = max(float(abs(row - single).max()) for row, single in zip(together, alone, strict=True))
     return widest <= _LOGIT_TOLERANCE, f"widest difference of logits {widest:.6f}"

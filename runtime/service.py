@@ -1,88 +1,253 @@
-"""Own the loaded models, which of them a request means, and the one thread that they run in; ignorant of HTTP."""
+"""Own the loaded models, which of them a request means, and what it is answered; ignorant of HTTP and of threads."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runtime.bundle import Bundle, Model, Task
-from runtime.errors import InvalidError, LoadingError, UnknownModelError
+from runtime.admission import Admission
+from runtime.bundle import Bundle, Model, Side, Task
+from runtime.errors import InvalidError, LoadingError, UnknownModelError, WorkerError
+from runtime.metrics import Metrics
 
 if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtime
-    from runtime.inference import Embedder, Embeddings, Ranking, Reranker
+    from runtime.classifier import Classes, Classifier, Input
+    from runtime.embedder import Embedder, Embeddings
+    from runtime.golden import Answers
+    from runtime.reranker import Ranking, Reranker
+    from runtime.scheduler import Scheduler
+    from runtime.tokenizer import Entry, Text
 
 logger = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
+# what it takes to begin a run, whatever is in it, in tokens of one thread: measured with 2 threads
+_RUN_COST_TOKENS = 8
 
-_NOUNS = {"embedding": "embedding model", "reranker": "reranker"}
+_NOUNS = {"embedding": "embedding model", "reranker": "reranker", "classifier": "classifier"}
 
 
 class Service:
     """The models of a bundle; nothing is answered before `load` has returned."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, max_batch_tokens: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        golden: Path,
+        threads: int,
+        max_batch_tokens: int,
+        admission: Admission,
+        metrics: Metrics,
+    ) -> None:
+        self.metrics = metrics
         self._bundle = bundle
+        self._golden = golden
         self._threads = threads
         self._max_batch_tokens = max_batch_tokens
+        self._admission = admission
         self._embedders: dict[str, Embedder] = {}
         self._rerankers: dict[str, Reranker] = {}
+        self._classifiers: dict[str, Classifier] = {}  # those of rerankers too
+        self._scheduler: Scheduler
         self._ready = False
-        # a graph uses every thread that there is, so a second one beside it would only make both slow
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._draining = False
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """The models that are served, loaded or not."""
+        return self._bundle.models
 
     @property
     def ready(self) -> bool:
-        """Say whether every model is loaded."""
-        return self._ready
+        """Say whether every model is loaded, and requests are wanted."""
+        return self._ready and not self._draining
 
-    async def load(self) -> None:
-        """Load every model, off the event loop.
+    @property
+    def draining(self) -> bool:
+        """Say whether this process is about to end; what comes still is answered."""
+        return self._draining
 
-        Raises ModelError.
+    def drain(self) -> None:
+        """Say from now on that this process is not ready, so that requests are sent elsewhere."""
+        self._draining = True
+
+    async def work(self) -> None:
+        """Load every model, and stay until what runs them fails.
+
+        Raises ModelError, and WorkerError when a thread has died.
+        """
+        died = asyncio.get_running_loop().create_future()
+        await self.load(on_death=died.set_result)
+        error = await died
+        raise WorkerError(f"a thread that runs the models has died: {error!r}") from error
+
+    async def load(self, *, on_death: Callable[[BaseException], None]) -> None:
+        """Load every model, off the event loop; `on_death` is called when nothing can be answered any more.
+
+        Raises BundleError and ModelError.
         """
         started = time.monotonic()
+        await asyncio.to_thread(_import_libraries)
+        from runtime import golden  # noqa: PLC0415 - as above
+        from runtime.scheduler import Scheduler  # noqa: PLC0415
+
+        self._scheduler = Scheduler(admission=self._admission, metrics=self.metrics, on_death=on_death)
+        answers = await asyncio.to_thread(golden.read, self._golden)
         for model in self._bundle.models:
-            await self._in_worker(self._load_one, model)
+            await asyncio.to_thread(self._load_one, model, answers.get(model.name))
             logger.info("loaded %s (%s) from %s", model.name, model.task, model.source)
         self._ready = True
         logger.info("ready after %.3f s, %d threads", time.monotonic() - started, self._threads)
 
+    def close(self) -> None:
+        """Let the threads end; nothing is answered any more."""
+        self._scheduler.close()
+
     async def embed(
-        self, texts: Sequence[str], *, model: str | None, prompt_name: str | None, dimensions: int | None
-    ) -> tuple[str, "Embeddings"]:
-        """Embed texts with the model that is meant, and name it."""
-        embedder = self._embedders[self._choose("embedding", model).name]
-        embeddings = await self._in_worker(embedder.embed, texts, prompt_name=prompt_name, dimensions=dimensions)
-        return embedder.model.name, embeddings
+        self,
+        texts: Sequence["Text"],
+        *,
+        model: str | None,
+        prompt_name: str | None = None,
+        dimensions: int | None = None,
+        normalize: bool | None = None,
+        truncate: bool = True,
+        keep: Side = "left",
+    ) -> tuple[Model, "Embeddings"]:
+        """Embed texts with the model that is meant, and say which that is; too long ones `keep` that side.
+
+        Raises RequestError, for a text that is too long too unless it may be cut by `truncate`.
+        """
+        from runtime.embedder import Embeddings  # noqa: PLC0415 - as above
+
+        embedder = self._embedders[self.model("embedding", model).name]
+        embedder.width(dimensions)
+
+        def tokenize() -> "list[Entry]":
+            entries = embedder.entries(texts, prompt_name=prompt_name, keep=keep)
+            return checked(entries, embedder.model, truncate=truncate)
+
+        run = await self._scheduler.run(
+            embedder.model.name, tokenize, kind="embed", texts=len(texts), characters=sum(map(len, texts))
+        )
+        return embedder.model, Embeddings(
+            vectors=embedder.finish(run.rows, dimensions=dimensions, normalize=normalize),
+            tokens=sum(len(entry.ids) for entry in run.entries),
+            truncated=sum(entry.cut > 0 for entry in run.entries),
+            timings=run.timings,
+        )
 
     async def rerank(
-        self, query: str, documents: Sequence[str], *, model: str | None, top_n: int | None, raw_scores: bool
-    ) -> tuple[str, "Ranking"]:
-        """Rank documents with the model that is meant, and name it."""
-        reranker = self._rerankers[self._choose("reranker", model).name]
-        ranking = await self._in_worker(reranker.rerank, query, documents, top_n=top_n, raw_scores=raw_scores)
-        return reranker.model.name, ranking
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None,
+        prompt_name: str | None = None,
+        top_n: int | None = None,
+        raw_scores: bool = False,
+        truncate: bool = True,
+        keep: Side = "left",
+        max_document_tokens: int | None = None,
+    ) -> tuple[Model, "Ranking"]:
+        """Rank documents with the model that is meant, and say which that is; raises as `embed` does."""
+        reranker = self._rerankers[self.model("reranker", model).name]
 
-    def _load_one(self, model: Model) -> None:
-        from runtime import inference  # noqa: PLC0415 - as above, and in the worker, so the loop goes on
+        def tokenize() -> "list[Entry]":
+            entries = reranker.entries(
+                query, documents, prompt_name=prompt_name, max_document_tokens=max_document_tokens, keep=keep
+            )
+            return checked(entries, reranker.model, truncate=truncate)
 
-        loaded = inference.load(model, threads=self._threads, max_batch_tokens=self._max_batch_tokens)
-        if isinstance(loaded, inference.Embedder):
+        characters = len(query) * len(documents) + sum(map(len, documents))
+        run = await self._scheduler.run(
+            reranker.model.name, tokenize, kind="predict", texts=len(documents), characters=characters
+        )
+        ranking = reranker.finish(run.rows, run.entries, top_n=top_n, raw_scores=raw_scores)
+        return reranker.model, replace(ranking, timings=run.timings)
+
+    async def classify(
+        self,
+        inputs: Sequence["Input"],
+        *,
+        model: str | None,
+        raw_scores: bool = False,
+        truncate: bool = True,
+    ) -> tuple[Model, "Classes"]:
+        """Score texts or pairs by the labels of the classifier or reranker that is meant; raises as `embed` does."""
+        classifier = self._classifiers[self._choose("classifier", "reranker", name=model).name]
+
+        def tokenize() -> "list[Entry]":
+            return checked(classifier.entries(inputs), classifier.model, truncate=truncate)
+
+        characters = sum(len(text) for given in inputs for text in ([given] if isinstance(given, str) else given))
+        run = await self._scheduler.run(
+            classifier.model.name, tokenize, kind="predict", texts=len(inputs), characters=characters
+        )
+        classes = classifier.finish(run.rows, run.entries, raw_scores=raw_scores)
+        return classifier.model, replace(classes, timings=run.timings)
+
+    def model(self, task: Task, name: str | None) -> Model:
+        """Find the model that is meant.
+
+        Raises LoadingError before it is loaded, and what `choose` raises.
+        """
+        return self._choose(task, name=name)
+
+    def loaded(self, name: str | None) -> "Embedder | Classifier":
+        """Find the model that is meant, of any task: without a name, the first one that embeds, else the first.
+
+        Raises as `model` does.
+        """
+        first: Task = "embedding" if self._embedders else self.models[0].task
+        model = self.model(first if name is None else find(self.models, name).task, name)
+        return self._embedders.get(model.name) or self._classifiers[model.name]
+
+    def _load_one(self, model: Model, answers: "Answers | None") -> None:
+        from runtime import embedder, golden, inference, reranker  # noqa: PLC0415 - as above
+
+        loaded = inference.load(model, threads=self._threads)
+        if answers is not None:
+            logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers))
+        if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
-        else:
+        elif isinstance(loaded, reranker.Reranker):
             self._rerankers[model.name] = loaded
+            self._classifiers[model.name] = loaded.classifier
+        else:
+            self._classifiers[model.name] = loaded
+        self._scheduler.add(
+            model.name,
+            loaded,
+            max_batch_tokens=self._max_batch_tokens,
+            run_cost_tokens=_RUN_COST_TOKENS * self._threads,
+        )
 
-    def _choose(self, task: Task, name: str | None) -> Model:
+    def _choose(self, *tasks: Task, name: str | None) -> Model:
+        """Find the model that is meant among those of the first of `tasks` that has it."""
         if not self._ready:
             raise LoadingError("the models are not loaded yet")
-        return choose(self._bundle, task=task, name=name)
+        meant = {model.task for model in self._bundle.models if name is None or name in {model.name, model.source}}
+        return choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
 
-    async def _in_worker(self, call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+def _import_libraries() -> None:
+    """Import what takes longest, so that it is loaded when the event loop imports it."""
+    import runtime.scheduler  # noqa: F401, PLC0415 - as above
+
+
+def checked(entries: list["Entry"], model: Model, *, truncate: bool) -> list["Entry"]:
+    """Return entries; raises InvalidError for one that was cut and may not be."""
+    for position, entry in enumerate(entries):
+        if entry.cut and not truncate:
+            tokens = len(entry.ids) + entry.cut
+            raise InvalidError(
+                f"text `{position}` has `{tokens}` tokens, and `{model.name}` reads `{model.max_length}`"
+            )
+    return entries
 
 
 def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
@@ -105,6 +270,17 @@ def choose(bundle: Bundle, *, task: Task, name: str | None) -> Model:
     if len(meant) > 1:
         raise InvalidError(f"`{name}` is the source of several, name {_one_of(meant)}", param="model")
     return meant[0]
+
+
+def find(models: Sequence[Model], name: str) -> Model:
+    """Find a model of any task by its name or source, the first of several.
+
+    Raises UnknownModelError.
+    """
+    found = [model for model in models if model.name == name] or [model for model in models if model.source == name]
+    if not found:
+        raise UnknownModelError(f"no model here is called `{name}`, name {_one_of(models)}", param="model")
+    return found[0]
 
 
 def _one_of(models: Sequence[Model]) -> str:

@@ -44,8 +44,8 @@ class Session:
         self._graph = graph
         self._output = output
 
-    def run(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute the output for one batch; its shape is the graph's.
+    def run(self, batch: Batch) -> NDArray[np.floating]:
+        """Compute the output for one batch; its shape and type are the graph's, and it is ONNX Runtime's own memory.
 
         Raises InferenceError.
         """
@@ -53,16 +53,17 @@ class Session:
             (output,) = self._session.run([self._output], feeds(self._inputs, batch))
         except Exception as error:  # the library's classes share no narrower one
             raise InferenceError(f"`{self._graph}`: {error}") from error
-        return np.asarray(output, dtype=np.float32)
+        return np.asarray(output)
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
-    # batches differ in shape, and both would keep the memory of the largest one for good
+    # batches differ in shape, and a pattern would be planned for each of them
     options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
+    # a thread that spins takes its time from the event loop, and from whoever shares the processor
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 

@@ -7,6 +7,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write what the tests see as the golden files")
+    parser.addoption(
+        "--fuzz-requests", type=int, help="send this many requests, made anew, instead of a few known ones"
+    )
 
 
 class Golden:

@@ -11,14 +11,19 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document manifest repository card layout hub folder graph inputs limits"
-    " selection sentence_transformers dense evidence embedding reranking recipe lock lockfile bundle context git"
-    " render plan network trace stream messages session api verification container engine filesync buildkit console"
-    " disk prune download cache serve smoke pipeline report unchanged usage cli"
+    "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
+    " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
+    " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
+    " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
+    " pipeline offline gather report"
+    " unchanged commands usage cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files tokenizer batch feeds session pooling weights dense scoring inference"
-    " schemas answers service api app probe selftest info __main__"
+    "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"
+    " weights scoring layers embedder classifier reranker inference golden metrics admission window batcher scheduler"
+    " schemas answers keys service handler inputs encoding openai_shapes openai_dialect cohere_shapes"
+    " cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api disconnects"
+    " page app server probe selftest info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
@@ -36,12 +41,29 @@ BUILDER_OWNERS = {
     "yaml": {"document"},
 }
 RUNTIME_OWNERS = {
-    "msgspec": {"bundle", "schemas"},
-    "numpy": {"batch", "dense", "feeds", "inference", "pooling", "scoring", "session", "weights"},
+    "msgspec": {"bundle", "golden", "schemas", "openai_shapes", "cohere_shapes", "tei_shapes", "openapi"},
+    "numpy": {
+        "batch",
+        "batcher",
+        "classifier",
+        "embedder",
+        "encoding",
+        "feeds",
+        "golden",
+        "inference",
+        "layers",
+        "pooling",
+        "reranker",
+        "scheduler",
+        "scoring",
+        "session",
+        "weights",
+    },
     "onnxruntime": {"session"},
-    "starlette": {"api", "app"},
+    "prometheus_client": {"metrics"},
+    "starlette": {"api", "app", "page"},
     "tokenizers": {"tokenizer"},
-    "uvicorn": {"__main__"},
+    "uvicorn": {"server"},
 }
 
 

@@ -7,8 +7,11 @@ from typing import get_args
 import msgspec
 import pytest
 
-from builder import bundle, context, dense, inputs, layout, limits, manifest, render
+import builder
+import runtime
+from builder import bundle, context, inputs, layers, layout, limits, manifest, render
 from runtime import bundle as read
+from runtime.documentation import PAGE
 from runtime.settings import Settings, variable
 from tests.builder import data
 
@@ -45,6 +48,15 @@ def test_the_server_is_baked_where_python_looks_for_it() -> None:
     assert f"app{variables('PYTHONPATH')['PYTHONPATH']}/runtime/__main__.py" in entries
 
 
+def test_the_page_of_the_documentation_is_baked_beside_its_module() -> None:
+    entries = {entry.path for entry in context.of_image(IMAGE, dockerfile=DOCKERFILE).entries}
+    assert f"app/app/runtime/{PAGE.name}" in entries
+
+
+def test_both_packages_are_of_one_version() -> None:
+    assert builder.__version__ == runtime.__version__
+
+
 def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
     decoded = msgspec.json.decode(bundle.document(MODELS), type=read.Bundle)
     assert [msgspec.to_builtins(model) for model in decoded.models] == [
@@ -62,23 +74,34 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "output": "last_hidden_state",
             "pooling": ("cls", "mean"),
             "include_prompt": False,
-            "dense": (
+            "layers": (
                 {
+                    "kind": "dense",
                     "weights": "2_Dense/model.safetensors",
                     "in_features": 768,
                     "out_features": 384,
                     "bias": True,
                     "activation": "tanh",
+                    "residual": False,
                 },
+                {"kind": "layer_norm", "weights": "3_LayerNorm/model.safetensors", "in_features": 384},
             ),
             "normalize": True,
             "dimensions": (384, 128),
+            "adapters": {"query": 1},
+            "labels": (),
+            "activation": None,
+            "answer_tokens": (),
+            "template": None,
+            "windows": None,
             "prompts": {"query": "query: "},
-            "default_prompt": None,
+            "default_prompt": "query",
             "max_length": 256,
             "pad_token_id": 0,
             "padding_side": "left",
-            "activation": None,
+            "first_position": 0,
+            "quantizes_dynamically": False,
+            "batching": True,
             "files": FILES,
         },
         {
@@ -92,15 +115,23 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "output": "logits",
             "pooling": (),
             "include_prompt": True,
-            "dense": (),
+            "layers": (),
             "normalize": False,
             "dimensions": (),
+            "adapters": {},
+            "labels": ("LABEL_0",),
+            "activation": "sigmoid",
+            "answer_tokens": (9, 2),
+            "template": "{query} {document}",
+            "windows": {"query_length": 512, "overlap": 80},
             "prompts": {},
             "default_prompt": None,
             "max_length": 1024,
             "pad_token_id": 1,
             "padding_side": "right",
-            "activation": "sigmoid",
+            "first_position": 2,
+            "quantizes_dynamically": True,
+            "batching": False,
             "files": FILES,
         },
     ]
@@ -130,7 +161,7 @@ def test_the_port_and_the_commands_of_the_image_are_the_runtime_s() -> None:
         (manifest.Task, read.Task),
         (manifest.PoolingMode, read.PoolingMode),
         (manifest.Activation, read.Activation),
-        (dense.DenseActivation, read.DenseActivation),
+        (layers.DenseActivation, read.DenseActivation),
         (inputs.Feed, read.Feed),
         (limits.Side, read.Side),
     ],

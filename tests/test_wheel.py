@@ -1,7 +1,6 @@
 """The wheel is what people install, so it is the wheel that is tried."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import lookalikes
+from tests.support import checkout, lookalikes
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parent.parent
 MANIFEST = "version: 1\nmodels: {m: {task: reranker, path: model}}\nimages: {i: {models: [m]}}\n"
 
 
@@ -20,10 +19,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    for name in ("builder", "templates", "runtime"):  # a copy, because setuptools leaves a `build` folder behind
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source)
+    checkout.copy(source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", folder, source], check=True)
     (wheel,) = folder.glob("*.whl")
@@ -32,12 +28,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_the_wheel_has_the_templates_the_server_and_their_locks(installed: Path) -> None:
+def test_the_wheel_has_the_templates_the_server_its_page_and_their_locks(installed: Path) -> None:
     held = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     expected = {"builder/templates/Dockerfile.jinja", "runtime/__main__.py", "runtime/requirements.txt"}
     expected |= {
         f"builder/templates/stages/{path.name}" for path in (ROOT / "templates/stages").iterdir() if path.is_file()
     }
+    expected |= {f"runtime/page/{path.name}" for path in (ROOT / "runtime/page").iterdir()}
     assert expected - held == set()
 
 

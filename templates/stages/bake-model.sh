@@ -15,7 +15,8 @@ snapshot=$cache/hub/$repository/snapshots/$revision
 mkdir -p "$snapshot" "$cache/transformers/$organisation"
 cp -R /model/cache/. "$cache/"
 if [ -f /model/fetch.json ]; then
-    sh /stages/network.sh /opt/hub/bin/python /stages/fetch_model.py /model/fetch.json "$snapshot"
+    export PYTHONPATH=/ # where the package `stages` lies
+    sh /stages/network.sh /opt/hub/bin/python -P -m stages.fetch_model /model/fetch.json /kept --copy-to "$snapshot"
 else
     cp -R /model/files/. "$snapshot/"
     # A folder may change while it is sent; a fetched file is verified by the program that fetches it.

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from builder.dense import Dense
 from builder.inputs import Input
+from builder.layers import Dense, LayerNorm
 from builder.lock import Lock, LockedFile, LockedModel
 from builder.manifest import Kind
 from builder.plan import ImagePlan
 from builder.recipe import Recipe
+from builder.reranking import Windows
 
 COMMIT = "5090578d9565bb06545b4552f76e6bc2c93e4a66"
 CERTIFICATE = b"""\
@@ -32,13 +33,15 @@ EMBEDDER_RECIPE = Recipe(
     output="last_hidden_state",
     pooling=("cls", "mean"),
     include_prompt=False,
-    dense=(
+    layers=(
         Dense(weights="2_Dense/model.safetensors", in_features=768, out_features=384, bias=True, activation="tanh"),
+        LayerNorm(weights="3_LayerNorm/model.safetensors", in_features=384),
     ),
     normalize=True,
     dimensions=(384, 128),
+    adapters={"query": 1},
     prompts={"query": "query: "},
-    default_prompt=None,
+    default_prompt="query",
     max_length=256,
     pad_token_id=0,
     padding_side="left",
@@ -52,7 +55,7 @@ RERANKER_RECIPE = Recipe(
     output="logits",
     pooling=(),
     include_prompt=True,
-    dense=(),
+    layers=(),
     normalize=False,
     dimensions=(),
     prompts={},
@@ -60,7 +63,14 @@ RERANKER_RECIPE = Recipe(
     max_length=1024,
     pad_token_id=1,
     padding_side="right",
+    first_position=2,
+    quantizes_dynamically=True,
+    batching=False,
+    labels=("LABEL_0",),
     activation="sigmoid",
+    answer_tokens=(9, 2),
+    template="{query} {document}",
+    windows=Windows(query_length=512, overlap=80),
     files=("config.json", "onnx/model.onnx", "tokenizer.json"),
 )
 

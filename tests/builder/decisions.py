@@ -37,6 +37,13 @@ def reranker(config: Mapping[str, Any], files: Mapping[str, Any] | None = None, 
     return decide(manifest_model(task="reranker", **keys), repository(every))
 
 
+def classifier(config: Mapping[str, Any], files: Mapping[str, Any] | None = None, **keys: Any) -> Recipe:
+    """Decide a classifier with this config.json, further files, and keys of the manifest."""
+    logits = graph({"logits": ["batch", "labels"]})
+    every = {"model.onnx": logits, "config.json": {**BERT, **config}, "tokenizer.json": {}, **(files or {})}
+    return decide(manifest_model(task="classifier", **keys), repository(every))
+
+
 def refusal(outputs: Mapping[str, Any], files: Mapping[str, Any] | None = None, **keys: Any) -> tuple[str, str | None]:
     with pytest.raises(InputError) as caught:
         embedding(outputs, files, **keys)

@@ -12,7 +12,7 @@ from typing import Any
 from templates.stages import fetch_model
 from tests.support.hub_server import HubServer
 
-PROGRAM = Path(fetch_model.__file__)
+TEMPLATES = Path(fetch_model.__file__).parent.parent
 REPOSITORY = "example/model"
 GATED = "example/gated"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -48,15 +48,34 @@ class Stage:
     def server(self) -> HubServer:
         return self.servers[0]
 
-    def fetch(
+    @property
+    def store(self) -> Path:
+        """What is a cache mount in a build."""
+        return self.directory / "kept"
+
+    @property
+    def snapshot(self) -> Path:
+        """Where the stage wants the files."""
+        return self.directory / "out/snapshot"
+
+    def fetch(self, *paths: str, snapshot: Path | None = None, **options: Any) -> Run:
+        """Run the program to its end."""
+        directory = snapshot or self.snapshot
+        with self.start(*paths, snapshot=directory, **options) as process:
+            output, errors = process.communicate()
+        return Run(code=process.returncode, output=output, errors=errors, directory=directory)
+
+    def start(
         self,
         *paths: str,
         repo: str = REPOSITORY,
         revision: str = COMMIT,
         token: str | None = TOKEN,
         snapshot: Path | None = None,
+        retry_wait_s: float = 0.001,
         **changed: Any,
-    ) -> Run:
+    ) -> "subprocess.Popen[str]":
+        """Start the program on `paths`, locked as the Hub has them and then `changed`."""
         files = {path: {**locked(self.directory / "hub" / REPOSITORY / path), **changed} for path in paths}
         spec, secret = self.directory / "fetch.json", self.directory / "hf_token"
         spec.write_text(json.dumps({"repo": repo, "revision": revision, "files": files}))
@@ -64,15 +83,14 @@ class Stage:
             secret.write_text(token + "\n")
         endpoints = ", ".join(server.endpoint for server in self.servers)
         settings = {"HF_ENDPOINT": endpoints, "HF_TOKEN_PATH": str(secret), "HOME": str(self.directory)}
-        snapshot = snapshot or self.directory / "out/snapshot"
-        done = subprocess.run(
-            [sys.executable, PROGRAM, spec, snapshot, "--retry-wait-s", "0.001"],
-            env={"PATH": os.environ["PATH"], **settings, **self.environment},
-            capture_output=True,
+        arguments = [spec, self.store, "--copy-to", snapshot or self.snapshot, "--retry-wait-s", str(retry_wait_s)]
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "stages.fetch_model", *map(str, arguments)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(TEMPLATES), **settings, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        return Run(code=done.returncode, output=done.stdout, errors=done.stderr, directory=snapshot)
 
     def refused(self, *paths: str, **options: Any) -> list[str]:
         """Fetch what can't be fetched and return the lines that say so."""

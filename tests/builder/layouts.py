@@ -25,6 +25,8 @@ SAVED = ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json")
 WITH_DATA = ("onnx/model.onnx", "onnx/model.onnx_data")
 
 
+DYNAMIC = ("DynamicQuantizeLinear", "MatMulInteger")
+
 _SWITCHES = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
@@ -43,14 +45,14 @@ class Layout:
         return {**dict.fromkeys((*self.others, "README.md", ".gitattributes", "pytorch_model.bin"), b""), **self.files}
 
 
-def states(width: int, *, inputs: Inputs, external_data: Sequence[str] = ()) -> bytes:
+def states(width: int, *, inputs: Inputs, **more: Sequence[str]) -> bytes:
     """Write a graph that gives one vector a token."""
-    return graph({"last_hidden_state": ["batch", "sequence", width]}, inputs=inputs, external_data=external_data)
+    return graph({"last_hidden_state": ["batch", "sequence", width]}, inputs=inputs, **more)
 
 
-def logits(*, inputs: Inputs, external_data: Sequence[str] = ()) -> bytes:
+def logits(*, inputs: Inputs, **more: Sequence[str]) -> bytes:
     """Write a graph that gives one score a pair."""
-    return graph({"logits": ["batch", 1]}, inputs=inputs, external_data=external_data)
+    return graph({"logits": ["batch", 1]}, inputs=inputs, **more)
 
 
 def pipeline(*names: str, pooling: str, max_seq_length: int | None = None) -> dict[str, Any]:
@@ -93,6 +95,7 @@ def fed(inputs: Inputs, *, cache_dtype: str = "") -> dict[str, Input]:
         "token_type_ids": Input(feed="token_type_ids", dtype="int64", shape=("batch", "sequence")),
         "position_ids": Input(feed="position_ids", dtype="int64", shape=("batch", "sequence")),
     }
+    tokens["task_id"] = Input(feed="adapter", dtype="int64", shape=())
     return {name: tokens.get(name, empty) for name in inputs}
 
 
@@ -104,7 +107,7 @@ def embedding(*files: str, **changes: Any) -> Recipe:
         "inputs": fed(IDS_AND_MASK),
         "output": "last_hidden_state",
         "include_prompt": True,
-        "dense": (),
+        "layers": (),
         "normalize": True,
         "prompts": {},
         "default_prompt": None,
@@ -124,12 +127,13 @@ def reranker(*files: str, **changes: Any) -> Recipe:
         "output": "logits",
         "pooling": (),
         "include_prompt": True,
-        "dense": (),
+        "layers": (),
         "normalize": False,
         "dimensions": (),
         "prompts": {},
         "default_prompt": None,
         "padding_side": "right",
+        "labels": ("LABEL_0",),
         "activation": "sigmoid",
     }
     return Recipe(**{**settled, **changes}, files=_baked(files))

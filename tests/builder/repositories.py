@@ -169,6 +169,27 @@ ENCODERS: tuple[tuple[Layout, Recipe], ...] = (
     ),
     (
         Layout(
+            name="intfloat/multilingual-e5-base",
+            files={
+                **configs("xlm-roberta", positions=514, pad=1, limit=512),
+                **pipeline("Transformer", "Pooling", "Normalize", pooling="mean_tokens", max_seq_length=512),
+                "onnx/model.onnx": states(768, inputs=IDS_AND_MASK),
+            },
+            others=["onnx/model_O4.onnx", "onnx/model_qint8_avx512_vnni.onnx"],
+            keys={"prompts": {"query": "query: ", "passage": "passage: "}},
+        ),
+        embedding(
+            "onnx/model.onnx",
+            *SAVED,
+            pooling=("mean",),
+            dimensions=(768,),
+            max_length=512,
+            pad_token_id=1,
+            prompts={"query": "query: ", "passage": "passage: "},
+        ),
+    ),
+    (
+        Layout(
             name="intfloat/multilingual-e5-large",
             files={
                 **configs("xlm-roberta", positions=514, pad=1, limit=512),
@@ -178,26 +199,6 @@ ENCODERS: tuple[tuple[Layout, Recipe], ...] = (
             others=["onnx/model.onnx_data", "onnx/model_O4.onnx"],
         ),
         embedding(*WITH_DATA, *SAVED, pooling=("mean",), dimensions=(1024,), max_length=512, pad_token_id=1),
-    ),
-    (
-        Layout(
-            name="nomic-ai/nomic-embed-text-v1.5",
-            files={
-                **configs("nomic_bert", positions=8192, pad=0, limit=8192),
-                **pipeline("Transformer", "Pooling", pooling="mean_tokens", max_seq_length=8192),
-                "onnx/model.onnx": states(768, inputs=WITH_SEGMENTS),
-            },
-            keys={"dimensions": [768, 512, 256, 128, 64]},
-        ),
-        embedding(
-            "onnx/model.onnx",
-            *SAVED,
-            inputs=fed(WITH_SEGMENTS),
-            pooling=("mean",),
-            normalize=False,
-            dimensions=(768, 512, 256, 128, 64),
-            max_length=8192,
-        ),
     ),
     (
         Layout(
@@ -223,87 +224,23 @@ ENCODERS: tuple[tuple[Layout, Recipe], ...] = (
     ),
     (
         Layout(
-            name="Alibaba-NLP/gte-modernbert-base",
+            name="mixedbread-ai/mxbai-embed-large-v1",
             files={
-                **configs("modernbert", positions=8192, pad=50283, limit=8192),
-                "onnx/model_q4f16.onnx": states(768, inputs=IDS_AND_MASK),
+                **configs("bert", positions=512, pad=0, limit=512),
+                **pipeline("Transformer", "Pooling", pooling="cls_token", max_seq_length=512),
+                "onnx/model.onnx": states(1024, inputs=WITH_SEGMENTS),
             },
-            others=["onnx/model.onnx", "onnx/model_bnb4.onnx", "onnx/model_q4.onnx"],
-            keys={"dtype": "q4f16", "pooling": "cls", "normalize": True},
+            others=["onnx/model_fp16.onnx", "onnx/model_quantized.onnx"],
+            keys={"normalize": True, "dimensions": [1024, 512], "prompts": RETRIEVAL_PROMPT},
         ),
         embedding(
-            "onnx/model_q4f16.onnx",
-            graph="onnx/model_q4f16.onnx",
+            "onnx/model.onnx",
+            *SAVED,
+            inputs=fed(WITH_SEGMENTS),
             pooling=("cls",),
-            dimensions=(768,),
-            max_length=8192,
-            pad_token_id=50283,
-        ),
-    ),
-    (
-        Layout(
-            name="onnx-community/gte-multilingual-base",
-            files={
-                **configs("new", positions=8192, pad=1, limit=8192),
-                "onnx/model_int8.onnx": states(768, inputs=IDS_AND_MASK),
-            },
-            others=["onnx/model_q4.onnx"],
-            keys={"dtype": "int8", "pooling": "cls", "normalize": True},
-        ),
-        embedding(
-            "onnx/model_int8.onnx",
-            graph="onnx/model_int8.onnx",
-            pooling=("cls",),
-            dimensions=(768,),
-            max_length=8192,
-            pad_token_id=1,
-        ),
-    ),
-    (
-        Layout(
-            name="jinaai/jina-embeddings-v5-text-nano-retrieval",
-            files={
-                **configs("eurobert", positions=8192, pad=1),
-                "onnx/model_quantized.onnx": graph(
-                    {"sentence_embedding": ["batch", 768]}, external_data=["model_quantized.onnx_data"]
-                ),
-            },
-            others=["onnx/model_quantized.onnx_data"],
-            keys={"dtype": "q8", "prompts": {"query": "Query: ", "document": "Document: "}},
-        ),
-        embedding(
-            "onnx/model_quantized.onnx",
-            "onnx/model_quantized.onnx_data",
-            graph="onnx/model_quantized.onnx",
-            output="sentence_embedding",
-            pooling=(),
-            normalize=False,
-            dimensions=(768,),
-            max_length=8192,
-            pad_token_id=1,
-            prompts={"query": "Query: ", "document": "Document: "},
-        ),
-    ),
-    (
-        Layout(
-            name="onnx-community/granite-embedding-small-english-r2-ONNX",
-            files={
-                **configs("modernbert", positions=8192, pad=50283, limit=8192),
-                "onnx/model.onnx": graph(
-                    {"last_hidden_state": ["batch", "sequence", 384], "sentence_embedding": ["batch", 384]},
-                    external_data=["model.onnx_data"],
-                ),
-            },
-            others=["onnx/model.onnx_data"],
-            keys={"normalize": True},
-        ),
-        embedding(
-            *WITH_DATA,
-            output="sentence_embedding",
-            pooling=(),
-            dimensions=(384,),
-            max_length=8192,
-            pad_token_id=50283,
+            dimensions=(1024, 512),
+            max_length=512,
+            prompts=RETRIEVAL_PROMPT,
         ),
     ),
 )

@@ -1,14 +1,19 @@
 """Own layouts of public repositories of rerankers, and of repositories that have to be refused, as they were seen."""
 
-from onnx import TensorProto
+from collections.abc import Sequence
+from typing import Any
 
 from builder.recipe import Recipe
+from builder.reranking import Windows
 from tests.builder.layouts import (
+    DYNAMIC,
     FLOAT,
     IDS_AND_MASK,
+    TOKENIZER,
     WITH_DATA,
     WITH_POSITIONS,
     WITH_SEGMENTS,
+    Inputs,
     Layout,
     cache,
     configs,
@@ -23,6 +28,51 @@ _IDENTITY = "torch.nn.modules.linear.Identity"
 _JINA = {"architectures": ["XLMRobertaForSequenceClassification"], "num_labels": 1, "id2label": {"0": "LABEL_0"}}
 _JINA_POSITIONS = {"max_position_embeddings": 1026, "pad_token_id": 1}
 
+_QWEN_PAD = 151643
+_QWEN_INPUTS: Inputs = {**WITH_POSITIONS, **cache(FLOAT)}
+_QWEN_LOGITS: dict[str, Sequence[int | str]] = {"logits": ["batch", "sequence", 151669]}
+_QWEN = {
+    **configs("qwen3", positions=40960, pad=_QWEN_PAD),
+    "tokenizer_config.json": {"model_max_length": 131072, "padding_side": "left"},
+    TOKENIZER: {"padding": None, "model": {"vocab": {"no": 2152, "yes": 9693}}},
+    "onnx/model_q4.onnx": graph(_QWEN_LOGITS, inputs=_QWEN_INPUTS, operators=["MatMulNBits", "GroupQueryAttention"]),
+    "onnx/model_quantized.onnx": graph(_QWEN_LOGITS, inputs=_QWEN_INPUTS, operators=[*DYNAMIC, "GroupQueryAttention"]),
+}
+_QWEN_PROMPT = {"web": "Given a web search query, retrieve relevant passages that answer the query"}
+_QWEN_TEMPLATE = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: {prompt}\n<Query>: {query}\n<Document>: {document}<|im_end|>\n<|im_start|>assistant\n"
+    "<think>\n\n</think>\n\n"
+)
+QWEN_KEYS = {
+    "true_token": "yes",
+    "false_token": "no",
+    "template": _QWEN_TEMPLATE,
+    "prompts": _QWEN_PROMPT,
+    "default_prompt": "web",
+    "max_length": 8192,
+}
+
+
+def _qwen(graph_file: str, **changes: Any) -> Recipe:
+    """Say what should be decided of either graph: the tokenizer's side is left, and fused attention wants right."""
+    return reranker(
+        graph_file,
+        graph=graph_file,
+        inputs=fed(_QWEN_INPUTS, cache_dtype="float32"),
+        answer_tokens=(9693, 2152),
+        template=_QWEN_TEMPLATE,
+        prompts=_QWEN_PROMPT,
+        default_prompt="web",
+        max_length=8192,
+        pad_token_id=_QWEN_PAD,
+        padding_side="right",
+        batching=False,
+        **changes,
+    )
+
+
 RERANKERS: tuple[tuple[Layout, Recipe], ...] = (
     (
         Layout(
@@ -35,6 +85,27 @@ RERANKERS: tuple[tuple[Layout, Recipe], ...] = (
             others=["model.safetensors", "modeling_xlm_roberta.py", "onnx/model_fp16.onnx"],
         ),
         reranker("onnx/model.onnx", max_length=1024, pad_token_id=1),
+    ),
+    (
+        Layout(
+            name="jinaai/jina-reranker-v2-base-multilingual (q8, long documents in windows)",
+            files={
+                **configs("", positions=1026, pad=1, limit=1026),
+                "config.json": {**_JINA, **_JINA_POSITIONS},
+                "onnx/model_quantized.onnx": logits(inputs=IDS_AND_MASK, operators=DYNAMIC),
+            },
+            others=["onnx/model.onnx"],
+            keys={"dtype": "q8", "long_documents": "windows"},
+        ),
+        reranker(
+            "onnx/model_quantized.onnx",
+            graph="onnx/model_quantized.onnx",
+            windows=Windows(query_length=512, overlap=80),
+            max_length=1024,
+            pad_token_id=1,
+            quantizes_dynamically=True,
+            batching=False,
+        ),
     ),
     (
         Layout(
@@ -124,12 +195,24 @@ RERANKERS: tuple[tuple[Layout, Recipe], ...] = (
         ),
         reranker("onnx/model_bnb4.onnx", graph="onnx/model_bnb4.onnx", max_length=8192, pad_token_id=0),
     ),
+    (
+        Layout(
+            name="onnx-community/Qwen3-Reranker-0.6B-ONNX",
+            files=_QWEN,
+            keys={**QWEN_KEYS, "dtype": "q4"},
+        ),
+        _qwen("onnx/model_q4.onnx"),
+    ),
+    (
+        Layout(
+            name="onnx-community/Qwen3-Reranker-0.6B-ONNX (q8)",
+            files=_QWEN,
+            keys={**QWEN_KEYS, "dtype": "q8"},
+        ),
+        _qwen("onnx/model_quantized.onnx", quantizes_dynamically=True),
+    ),
 )
 
-_QWEN = {
-    **configs("qwen3", positions=40960, pad=151643),
-    "onnx/model_q4.onnx": graph({"logits": ["batch", "sequence", 151669]}, inputs={**WITH_POSITIONS, **cache(FLOAT)}),
-}
 _MINILM = configs("bert", positions=512, pad=0, limit=512)
 
 # Each layout with its task and the message of the refusal.
@@ -153,20 +236,6 @@ REFUSED: tuple[tuple[Layout, str, str], ...] = (
         "`onnx/model_O4.onnx` of `intfloat/multilingual-e5-large` needs `onnx/model_O4.onnx_data`, which is missing",
     ),
     (
-        Layout(
-            name="jinaai/jina-embeddings-v3",
-            files={
-                **configs("xlm-roberta", positions=8194, pad=1),
-                "onnx/model.onnx": graph(
-                    {"text_embeds": ["batch", "sequence", 1024], "pooled": ["batch", 1024]},
-                    inputs={**IDS_AND_MASK, "task_id": (TensorProto.INT64, [])},
-                ),
-            },
-        ),
-        "embedding",
-        "`onnx/model.onnx` wants the input `task_id` (int64), not supported yet",
-    ),
-    (
         Layout(name="BAAI/bge-reranker-v2-m3", files=_MINILM, others=["model.safetensors"]),
         "reranker",
         "`BAAI/bge-reranker-v2-m3` has no ONNX file",
@@ -179,7 +248,7 @@ REFUSED: tuple[tuple[Layout, str, str], ...] = (
     (
         Layout(name="onnx-community/Qwen3-Reranker-0.6B-ONNX", files=_QWEN, keys={"dtype": "q4"}),
         "reranker",
-        "the output `logits` of `onnx-community/Qwen3-Reranker-0.6B-ONNX` is not one row of scores a pair, "
-        "which is not supported yet",
+        "neither the manifest nor `onnx-community/Qwen3-Reranker-0.6B-ONNX` says which token means that a document is "
+        "relevant",
     ),
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,13 +17,13 @@ import pytest
 from builder import cache, cli
 from builder.cache import Cache
 from builder.console import Console
-from builder.errors import InputError
+from builder.errors import FailedError, InputError
 from builder.lock import LockedFile, LockedModel
 from tests.builder import data
 from tests.conftest import Golden
 from tests.runtime.server import environment
 from tests.support import lookalikes, project
-from tests.support.hub_server import BodyFault, Failure
+from tests.support.hub_server import BodyFault
 from tests.support.lookalikes import EMBEDDING_REPOSITORY, RERANKER_REPOSITORY
 from tests.support.project import Project
 
@@ -144,6 +145,14 @@ def test_a_server_without_this_program_is_told_of_the_models_that_were_chosen(ma
     assert (model["name"], model["path"]) == ("reranker", str(made.snapshot("reranker")))
 
 
+def test_a_bundle_of_the_cache_is_not_written_where_another_folder_is_filled(made: Project) -> None:
+    assert made.run("cache", "--bundle", "bundle.json", "--output", "supplies") == (
+        2,
+        "",
+        "error: --bundle is about the local cache, and --output about another folder\nhint: give one of them\n",
+    )
+
+
 def test_a_second_run_says_that_everything_is_there_and_asks_nobody(made: Project) -> None:
     with made.hub:
         made.run("cache")
@@ -185,29 +194,61 @@ def test_a_file_that_was_damaged_on_the_disk_is_fetched_again(made: Project) -> 
     assert err.startswith("embedder: 7 of 8 files are there\n")
 
 
-def test_an_interrupt_leaves_nothing_that_counts_as_complete(made: Project) -> None:
+def test_an_interrupt_leaves_nothing_that_counts_as_complete_and_nothing_is_fetched_twice(made: Project) -> None:
+    path = f"/content-network/{EMBEDDING_REPOSITORY}/onnx/model.onnx_data"
     with made.hub:
         made.run("lock")
-        made.hub.inject(Failure(status=429, headers={"Retry-After": "60"}), path="*/onnx/model.onnx_data")
+        made.hub.inject(BodyFault(sent_bytes=200_000), path=path)
+        made.hub.inject(BodyFault(sent_bytes=0, is_silent=True), path=path)
         with made.start("cache") as process:
             assert process.stderr is not None
-            waiting = any("in 60 s" in line for line in process.stderr)
+            has_begun = any("at 200 kB of 351 kB" in line for line in process.stderr)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
         snapshot = made.snapshot("embedder")
-        assert (waiting, process.returncode, err.splitlines()[-1]) == (True, 130, "interrupted")
+        assert (has_begun, process.returncode, err.splitlines()[-1]) == (True, 130, "interrupted")
         assert set(tree(snapshot)) == {"README.md", "config.json", "generation_config.json", "onnx/model.onnx"}
         assert links(made.home) == {}
         made.hub.requests.clear()
+        made.hub.clear_faults()
         code, _, err = made.run("cache", HF_PRELOAD_TARGETS="embedding")
     assert (code, err.startswith("embedder: 4 of 8 files are there\n")) == (0, True)
     assert "config.json" not in fetched(made)
+    assert [request.range for request in made.hub.requests if request.path == path] == ["bytes=200000-"]
+    assert "  onnx/model.onnx_data  200 kB of 351 kB are there\n" in err
+
+
+def test_a_rendered_context_in_the_current_folder_does_not_take_the_place_of_the_program(made: Project) -> None:
+    write(made.folder, {"stages/__init__.py": b"", "stages/fetch_model.py": b"raise SystemExit(7)"})
+    with made.hub:
+        assert made.run("cache")[0] == 0
+
+
+def test_what_an_interrupted_run_left_takes_no_more_room(tmp_path: Path) -> None:
+    whole_bytes = 10**13  # more than the disk has
+    file = replace(described({"model.onnx": b""})["model.onnx"], size_bytes=whole_bytes)
+    model = replace(data.fetched(), files={"model.onnx": file})
+    local, fetcher = Cache(transformers=tmp_path / "transformers"), Contents({"model.onnx": b""})
+    write(local.store(model), {f"{file.sha256}.partial": b""})
+    os.truncate(local.store(model) / f"{file.sha256}.partial", whole_bytes - 1)
+    with pytest.raises(FailedError, match="is not as it was locked"):
+        cache.preload([model], local, fetcher=fetcher, console=silent(), command="")
+    assert fetcher.asked == ["model.onnx"]
+
+
+def test_two_paths_with_the_same_content_are_both_filled(tmp_path: Path) -> None:
+    contents = {"config.json": b"{}", "onnx/config.json": b"{}", "tokenizer.json": b"[]"}
+    model = replace(data.fetched(), files=described(contents))
+    local = Cache(transformers=tmp_path / "transformers")
+    cache.preload([model], local, fetcher=Contents(contents), console=silent(), command="")
+    assert tree(local.snapshot(model)) == contents
 
 
 def test_files_that_arrived_before_a_run_was_killed_are_taken_over(tmp_path: Path) -> None:
     model = replace(data.fetched(), files=described(CONTENTS))
     local = Cache(transformers=tmp_path / "transformers")
-    write(local.partial(model), {**CONTENTS, "onnx/model.onnx": b"gra"})
+    write(local.store(model), {model.files[path].sha256: content for path, content in CONTENTS.items()})
+    (local.store(model) / model.files["onnx/model.onnx"].sha256).write_bytes(b"gra")
     fetcher = Contents(CONTENTS)
     cache.preload([model], local, fetcher=fetcher, console=silent(), command="")
     assert (fetcher.asked, tree(local.snapshot(model))) == (["onnx/model.onnx"], CONTENTS)
@@ -326,9 +367,10 @@ class Contents:
         self.contents = contents
         self.asked: list[str] = []
 
-    def fetch(self, model: LockedModel, paths: Iterable[str], directory: Path) -> None:  # noqa: ARG002 - the protocol's
-        self.asked += list(paths)
-        write(directory, {path: self.contents[path] for path in paths})
+    def fetch(self, model: LockedModel, paths: Iterable[str], store: Path) -> None:
+        asked = list(paths)
+        self.asked += asked
+        write(store, {model.files[path].sha256: self.contents[path] for path in asked})
 
 
 def described(contents: dict[str, bytes]) -> dict[str, LockedFile]:

@@ -126,7 +126,7 @@ def test_no_command_shows_the_token(
     )
     assert cli.run(command) == 2
     assert capsys.readouterr().err == (
-        "error: models.yaml:2: `models.m.task`: must be `embedding` or `reranker`, not `***`\n"
+        "error: models.yaml:2: `models.m.task`: must be `embedding`, `reranker` or `classifier`, not `***`\n"
     )
 
 

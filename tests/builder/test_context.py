@@ -1,8 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from builder import context
 from builder.context import SOURCE_DATE_EPOCH, Entry
+from builder.manifest import Kind
+from builder.plan import Supplied
 from tests.builder import data
 
 
@@ -65,6 +69,42 @@ def test_the_server_s_lock_file_is_not_part_of_the_server(tmp_path: Path) -> Non
     entries = {entry.path for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries}
     assert "stages/requirements.txt" in entries
     assert not any(path.startswith("app/") and path.endswith(".txt") for path in entries)
+
+
+def test_supplies_are_in_the_context_of_a_server_alone(tmp_path: Path) -> None:
+    supplied = Supplied(base="base", files={"wheels/a.whl": tmp_path / "a.whl", "packages/b.deb": tmp_path / "b.deb"})
+    server, weights = (
+        {entry.path: entry.source for entry in context.of_image(image, dockerfile="").entries}
+        for image in (
+            replace(data.image(data.local(tmp_path), kind=kind), supplied=supplied) for kind in get_args(Kind)
+        )
+    )
+    assert {path: source for path, source in server.items() if path.startswith("supplies/") and source} == {
+        "supplies/wheels/a.whl": tmp_path / "a.whl",
+        "supplies/packages/b.deb": tmp_path / "b.deb",
+    }
+    assert [path for path in weights if path.startswith("supplies/")] == []
+
+
+def test_packages_are_gathered_by_the_texts_that_tell_which_are_wanted() -> None:
+    entries = {entry.path: entry.source for entry in context.of_packages("FROM x\n").entries}
+    wanted = context.wanted_packages()
+    requirements = entries["stages/requirements.txt"]
+    assert isinstance(requirements, Path)
+    assert wanted == {
+        "requirements.txt": requirements.read_bytes(),
+        "gather-packages.sh": entries["stages/gather-packages.sh"],
+    }
+
+
+def test_the_server_s_page_is_part_of_the_server(tmp_path: Path) -> None:
+    entries = {
+        entry.path: entry.source for entry in context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries
+    }
+    page = Path(__file__).parents[2] / "runtime/page"
+    assert {path: source for path, source in entries.items() if path.startswith("app/app/runtime/page/")} == {
+        f"app/app/runtime/page/{file.name}": file.read_bytes() for file in page.iterdir()
+    }
 
 
 def test_an_image_of_weights_is_built_from_models_alone(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_a_first_build_takes_stages_layers_contexts_and_packages() -> None:
     assert dict(disk.predict([data.image(LOCAL, FETCHED)]).parts) == {
         "models in their stages": 2 * EACH_BYTES,
         "models in layers": 2 * EACH_BYTES,
+        "kept for the next fetch": EACH_BYTES,
         "contexts": EACH_BYTES,
         "the server": SERVER_BYTES,
         "the Hub's client": HUB_CLIENT_BYTES,
@@ -54,6 +55,7 @@ def test_images_share_stages_and_layers_but_not_contexts() -> None:
     assert dict(need.parts) == {
         "models in their stages": EACH_BYTES,
         "models in layers": EACH_BYTES,
+        "kept for the next fetch": 0,
         "contexts": 2 * EACH_BYTES,
         "the server": SERVER_BYTES,
         "the Hub's client": 0,
@@ -67,7 +69,7 @@ def test_an_image_of_weights_alone_has_no_server() -> None:
 
 def test_what_the_engine_holds_takes_nothing_more() -> None:
     need = disk.predict([data.image(LOCAL, FETCHED)], held={LOCAL.identity})
-    assert need.total_bytes == 2 * EACH_BYTES
+    assert need.total_bytes == 3 * EACH_BYTES
     assert disk.predict([data.image(LOCAL)], held={LOCAL.identity}).total_bytes == 0
 
 

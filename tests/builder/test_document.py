@@ -61,6 +61,10 @@ def test_variables_are_filled_in(text: str, value: Any) -> None:
     assert (read.data, read.problems) == ({"a": value}, ())
 
 
+def test_the_variables_of_a_text_are_known() -> None:
+    assert document.variables("a: ${A}\nb: $${B}${C:-x} $D ${A:-y}\n") == {"A", "C"}
+
+
 def test_a_variable_that_is_not_set_is_a_problem_with_a_hint() -> None:
     (problem,) = parse("a:\n  b: ${NAME}\n").problems
     assert str(problem) == "m.yaml:2: `a.b`: the environment has no `NAME`"

@@ -2,7 +2,7 @@ from typing import Any, get_args
 
 import pytest
 
-from builder.dense import Dense
+from builder.layers import Dense
 from builder.manifest import PoolingMode
 from tests.builder.decisions import POOLED, TOKENS, embedding, modules, refusal
 
@@ -79,7 +79,7 @@ def test_layers_after_pooling_that_the_graph_lacks_are_applied_outside() -> None
     }
     recipe = embedding(TOKENS, files)
 
-    assert (recipe.dense, recipe.dimensions, recipe.normalize) == (
+    assert (recipe.layers, recipe.dimensions, recipe.normalize) == (
         (
             Dense(
                 weights="2_Dense/model.safetensors", in_features=384, out_features=1536, bias=False, activation="tanh"
@@ -98,12 +98,28 @@ def test_layers_after_pooling_that_the_graph_lacks_are_applied_outside() -> None
     assert {"2_Dense/model.safetensors", "3_Dense/model.safetensors"} <= {*recipe.files}
 
 
+def test_layers_of_both_kinds_follow_in_their_own_order() -> None:
+    files = {
+        "modules.json": modules("Transformer", "Pooling", "LayerNorm", "Dense", "LayerNorm"),
+        "2_LayerNorm/config.json": {"dimension": 384},
+        "3_Dense/config.json": {"in_features": 384, "out_features": 128, "activation_function": TANH},
+        "4_LayerNorm/config.json": {"dimension": 128},
+        **{f"{folder}/model.safetensors": b"" for folder in ("2_LayerNorm", "3_Dense", "4_LayerNorm")},
+    }
+    recipe = embedding(TOKENS, files, pooling="mean")
+    assert [(layer.kind, layer.out_features) for layer in recipe.layers] == [
+        ("layer_norm", 384),
+        ("dense", 128),
+        ("layer_norm", 128),
+    ]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         (
-            ("Transformer", "Pooling", "LayerNorm"),
-            "`example/model` has the module `LayerNorm` outside of its graph, which is not supported yet",
+            ("Transformer", "Pooling", "Dropout"),
+            "`example/model` has the module `Dropout` outside of its graph, which is not supported yet",
         ),
         (
             ("Transformer", "Pooling", "Normalize", "Dense"),
@@ -186,9 +202,10 @@ def test_outputs_of_unknown_names_are_not_guessed() -> None:
     )
 
 
-def test_token_embeddings_are_an_output_of_one_vector_a_token() -> None:
-    recipe = embedding({"token_embeddings": ["batch", "sequence", 384]}, pooling="mean", normalize=True)
-    assert recipe.output == "token_embeddings"
+@pytest.mark.parametrize("name", ["token_embeddings", "text_embeds"])
+def test_an_output_of_one_vector_a_token_is_known_by_its_name(name: str) -> None:
+    recipe = embedding({name: ["batch", "sequence", 384]}, pooling="mean", normalize=True)
+    assert (recipe.output, recipe.pooling) == (name, ("mean",))
 
 
 def test_an_output_without_a_shape_is_taken_by_its_name() -> None:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from templates.stages import fetch_model
-from templates.stages.fetch_model import Endpoint
+from templates.stages.fetch_request import Endpoint, parse_endpoints
 from tests.builder.fetch_stage import (
     CHECK_BYTES,
     COMMIT,
@@ -138,7 +137,7 @@ def test_a_mirror_that_wants_a_token_says_that_it_is_given_none(mirrored: Stage)
 )
 def test_the_token_is_for_the_first_endpoint_and_its_host(address: str, token: str | None) -> None:
     first = "https://hub.example.com"
-    assert fetch_model.parse_endpoints(f"{first}/,{address}", token=TOKEN) == [
+    assert parse_endpoints(f"{first}/,{address}", token=TOKEN) == [
         Endpoint(address=first, token=TOKEN, gets_token=True),
         Endpoint(address=address, token=token, gets_token=token is not None),
     ]
@@ -146,7 +145,7 @@ def test_the_token_is_for_the_first_endpoint_and_its_host(address: str, token: s
 
 def test_without_an_endpoint_the_public_hub_is_asked() -> None:
     expected = [Endpoint(address="https://huggingface.co", token=None, gets_token=True)]
-    assert fetch_model.parse_endpoints(" ", token=None) == expected
+    assert parse_endpoints(" ", token=None) == expected
 
 
 def test_credentials_in_an_address_are_not_shown() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from templates.stages import fetch_model
+from templates.stages.fetch_request import readable
 from tests.builder.fetch_stage import (
     CHECK_BYTES,
     COMMIT,
@@ -343,7 +343,7 @@ def test_a_folder_that_can_not_be_written_is_told(stage: Stage) -> None:
     (stage.directory / "out").write_text("a file")
     assert stage.refused("config.json") == [
         f"error: `config.json` of `{REPOSITORY}` can't be written: Not a directory",
-        "hint: check the disk of the Docker Engine",
+        "hint: check that disk; in a build it is the Docker Engine's",
     ]
 
 
@@ -351,4 +351,4 @@ def test_a_folder_that_can_not_be_written_is_told(stage: Stage) -> None:
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (1234, "1.23 kB"), (1_234_521_088, "1.23 GB"), (5e12, "5e+03 GB")]
 )
 def test_sizes_are_written_as_people_read_them(size: float, text: str) -> None:
-    assert fetch_model.readable(size) == text
+    assert readable(size) == text

@@ -1,5 +1,5 @@
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +131,46 @@ def test_external_data_of_functions_and_sparse_weights_is_found() -> None:
     sparse.values.CopyFrom(tensor("values", location="sparse.data"))
 
     assert read(proto).external_data == ("function.data", "sparse.data")
+
+
+QUANTIZE = helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"])
+ATTENTION = helper.make_node("GroupQueryAttention", ["q", "k", "v"], ["a"], domain="com.microsoft")
+
+
+def in_a_subgraph(node: onnx.NodeProto) -> onnx.ModelProto:
+    branch = helper.make_graph([node], "branch", [], [OUTPUT])
+    return model(nodes=[helper.make_node("If", ["x"], ["z"], then_branch=branch, else_branch=branch)])
+
+
+def in_a_function(node: onnx.NodeProto) -> onnx.ModelProto:
+    proto = model()
+    proto.functions.append(helper.make_function("local", "f", ["x"], ["q"], [node], [helper.make_opsetid("", 18)]))
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("node", "quantizes", "pads_right"),
+    [
+        (QUANTIZE, True, False),
+        (helper.make_node("DynamicQuantizeMatMul", ["x"], ["q"], domain="com.microsoft"), True, False),
+        (ATTENTION, False, True),
+        (helper.make_node("DequantizeLinear", ["x"], ["q"]), False, False),
+        (helper.make_node("MatMulNBits", ["x"], ["q"], domain="com.microsoft"), False, False),
+        (helper.make_node("Mul", ["DynamicQuantizeLinear_1"], ["q"], name="DynamicQuantizeLinear"), False, False),
+        (helper.make_node("NoDynamicQuantizeLinear", ["x"], ["q"], name="location"), False, False),
+    ],
+)
+@pytest.mark.parametrize("placed", [lambda node: model(nodes=[node]), in_a_subgraph, in_a_function])
+def test_operators_that_change_how_a_graph_is_run_are_noted_wherever_they_stand(
+    placed: Callable[[onnx.NodeProto], onnx.ModelProto], node: onnx.NodeProto, *, quantizes: bool, pads_right: bool
+) -> None:
+    graph = read(placed(node))
+    assert (graph.quantizes_dynamically, graph.needs_padding_right) == (quantizes, pads_right)
+
+
+def test_an_operator_of_a_node_with_a_large_attribute_is_noted() -> None:
+    node = helper.make_node("DynamicQuantizeLSTM", ["x"], ["y"], domain="com.microsoft", big=[1.0] * 20_000)
+    assert read(model(nodes=[node])).quantizes_dynamically
 
 
 def test_a_location_counts_only_when_the_data_is_outside() -> None:

@@ -12,7 +12,7 @@ import pytest
 from builder import hub
 from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
 from builder.repository import RepositoryFile, git_blob_id
-from tests.support.hub_server import BodyFault, HubServer, Request
+from tests.support.hub_server import BodyFault, HubServer, Request, Silence
 
 REPOSITORY = "example/model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -218,6 +218,16 @@ def test_a_page_that_is_no_hub_is_unreachable(server: HubServer) -> None:
 
     assert isinstance(error, UnreachableError)
     assert error.message == f"what answers at `{server.endpoint}` is not a Hugging Face Hub"
+
+
+def test_a_hub_that_takes_the_request_and_says_nothing_is_unreachable(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_TIMEOUT_S", 0.1)
+    server.inject(Silence(), path="*")
+    error = failure(server)
+    assert isinstance(error, UnreachableError)
+    assert error.message == f"the Hub at `{server.endpoint}` can't be reached: timed out"
 
 
 def test_a_closed_port_is_unreachable_and_credentials_in_its_address_are_not_shown(directory: Path) -> None:

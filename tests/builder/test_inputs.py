@@ -32,6 +32,17 @@ def test_what_stands_for_tokens_is_fed_in_the_graph_s_own_type() -> None:
     assert decided({"input_ids": INT32})["input_ids"].dtype == "int32"
 
 
+def test_segments_have_another_name_in_some_graphs() -> None:
+    expected = Input(feed="token_type_ids", dtype="int64", shape=("batch", "sequence"))
+    assert decided({"input_ids": INT64, "input_type": INT64})["input_type"] == expected
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_one_adapter_is_chosen_for_a_whole_run(shape: tuple[int, ...]) -> None:
+    inputs = decided({"input_ids": INT64, "task_id": (INT64, shape)})
+    assert inputs["task_id"] == Input(feed="adapter", dtype="int64", shape=shape)
+
+
 @pytest.mark.parametrize(("kind", "dtype"), [(FLOAT, "float32"), (HALF, "float16")])
 def test_a_cache_is_empty_and_has_the_graph_s_heads_and_type(kind: int, dtype: str) -> None:
     shape: list[int | str] = ["batch_size", 8, "past_sequence_length", 128]
@@ -70,7 +81,8 @@ def test_features_that_cannot_be_empty_are_refused(shape: Sequence[int | str]) -
     ("name", "kind", "shown"),
     [
         ("pixel_values", FLOAT, "`pixel_values` (float32)"),
-        ("task_id", INT64, "`task_id` (int64)"),
+        ("task_id", INT64, "`task_id` (int64)"),  # one for each token
+        ("task_id", FLOAT, "`task_id` (float32)"),
         ("attention_mask", FLOAT, "`attention_mask` (float32)"),
         ("past_key_values.0.key", TensorProto.BFLOAT16, "`past_key_values.0.key` (bfloat16)"),
         ("past_key_values.0.encoder.key", FLOAT, "`past_key_values.0.encoder.key` (float32)"),

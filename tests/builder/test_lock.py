@@ -6,8 +6,9 @@ import pytest
 
 from builder import lock, manifest
 from builder.errors import InputError
-from builder.lock import Lock, Sources
+from builder.lock import Lock, OutdatedModel, Sources
 from builder.manifest import Manifest
+from tests.builder import data
 from tests.support import lookalikes
 from tests.support.hub_server import HubServer
 
@@ -117,6 +118,48 @@ def test_a_folder_that_changed_is_locked_anew(folder: Path, sources: Sources, hu
     ]
 
 
+def outdated(locked: Lock, **changes: str) -> Lock:
+    """Make the lock that an older release would have left."""
+    held = {
+        name: OutdatedModel(asked=model.asked, revision=changes.get(name, model.revision))
+        for name, model in locked.models.items()
+    }
+    return Lock(bases=locked.bases, outdated=held)
+
+
+def test_what_an_older_release_locked_is_decided_anew_at_its_revision(
+    folder: Path, sources: Sources, hub: HubServer
+) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        card = folder / "hub" / EMBEDDER / "README.md"
+        before = card.read_bytes()
+        card.write_text("another card\n")  # so that `main` is another commit
+        second = resolve(folder, sources, previous=outdated(first))
+        card.write_bytes(before)
+        requested = {request.path for request in hub.requests}
+    assert second.models["remote"].revision == first.models["remote"].revision
+    assert f"/api/models/{EMBEDDER}/revision/{first.models['remote'].revision}" in "".join(requested)
+
+
+def test_an_upgrade_does_not_hold_what_an_older_release_locked(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        second = resolve(folder, sources, previous=outdated(first, remote="0" * 40), upgraded="remote")
+    assert second == first
+
+
+def test_every_model_of_an_outdated_lock_is_decided_anew(folder: Path, sources: Sources, hub: HubServer) -> None:
+    with hub:
+        first = resolve(folder, sources)
+        second = lock.resolve(read(folder), outdated(first), sources=sources, names=["local"])
+    assert (sorted(second.models), second.outdated) == (["local", "remote"], {})
+    assert list(lock.differences(outdated(first), second)) == [
+        "models.local: decided anew, for an older release wrote the lock",
+        "models.remote: decided anew, for an older release wrote the lock",
+    ]
+
+
 def test_a_model_that_the_manifest_dropped_leaves_the_lock(folder: Path, sources: Sources, hub: HubServer) -> None:
     with hub:
         first = resolve(folder, sources)
@@ -136,3 +179,16 @@ def test_the_digest_changes_with_a_base_as_with_a_model(folder: Path, sources: S
         locked = resolve(folder, sources)
     other = dataclasses.replace(locked, bases={"debian:bookworm-slim": f"sha256:{'1' * 64}"})
     assert len({locked.digest, other.digest, locked.chosen(["remote"]).digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("graph", "mount_id"),
+    [
+        ("onnx/model.onnx", "build-image/example/reranker/onnx-model.onnx"),
+        ("onnx/model_q4f16.onnx", "build-image/example/reranker/onnx-model_q4f16.onnx"),
+        ("a,readonly $HOME.onnx", "build-image/example/reranker/a-readonly-HOME.onnx"),
+    ],
+)
+def test_each_graph_of_a_repository_has_a_cache_mount_whatever_its_revision(graph: str, mount_id: str) -> None:
+    model = data.fetched(recipe=dataclasses.replace(data.RERANKER_RECIPE, graph=graph))
+    assert [dataclasses.replace(model, revision=digit * 40).mount_id for digit in "01"] == [mount_id, mount_id]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tests.support import lookalikes
@@ -103,6 +104,43 @@ def test_another_manifest_is_told_by_key(project: Project) -> None:
         "error: models.lock: the manifest wants another lock: models.reranker: max_length asked for: nothing -> `77`\n"
         "error: models.lock: the manifest wants another lock: models.reranker: recipe.max_length: `1024` -> `77`\n"
         "hint: run `build-image lock --models models.yaml` and commit `models.lock`\n"
+    )
+
+
+def test_a_lock_of_an_older_release_is_written_again_at_its_commit(project: Project) -> None:
+    path = project.folder / "models.lock"
+    with project.hub:
+        project.run("lock")
+        text, before = path.read_text(), commit(project)
+        path.write_text(text.replace('"version": 2', '"version": 1'))
+        checked = project.run("lock", "--check")
+        code, _, err = project.run("lock")
+    assert checked[0] == 2
+    assert checked[2] == (
+        f"{NO_ENGINE}"
+        "error: models.lock: the manifest wants another lock: "
+        "models.reranker: decided anew, for an older release wrote the lock\n"
+        "hint: run `build-image lock --models models.yaml` and commit `models.lock`\n"
+    )
+    assert (code, path.read_text(), commit(project)) == (0, text, before)
+    assert err == (
+        f"{NO_ENGINE}updated models.lock\n"
+        f"  models.reranker: decided anew, for an older release wrote the lock\n{moving(project)}"
+    )
+
+
+def test_what_quantises_dynamically_is_told(project: Project) -> None:
+    folder = project.folder / "hub" / RERANKER / "onnx"
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]))
+    (folder / "model_quantized.onnx").write_bytes(model.SerializeToString())
+    project.write(dtype="q8")
+    with project.hub:
+        code, _, err = project.run("lock")
+    assert code == 0
+    assert err.endswith(
+        "warning: models.reranker: `onnx/model_quantized.onnx` quantises what it computes by the range of a whole run: "
+        "each text runs alone, or its answer would depend on others (`batching: true` allows that)\n"
     )
 
 

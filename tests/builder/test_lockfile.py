@@ -1,16 +1,18 @@
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from builder import lockfile
 from builder.errors import InputError
-from builder.lock import Lock
+from builder.lock import Lock, OutdatedModel
+from builder.recipe import Recipe
 from tests.builder import data
 from tests.conftest import Golden
 
 LOCK = replace(data.lock(data.fetched(), data.local(Path("/models/a"))), bases={"debian:b": f"sha256:{'1' * 64}"})
+RECIPE_KEYS = {field.name for field in fields(Recipe)} - {"files"}
 
 
 def test_the_text_is_as_it_was(golden: Golden) -> None:
@@ -43,8 +45,9 @@ def test_writing_tells_whether_anything_changed(tmp_path: Path) -> None:
     [
         ("{", "the lock `.*` can't be read: "),
         ("[]", "`.*` is not a lock: TypeError"),
-        ('{"version": 2}', "`.*` is not a lock: KeyError: 'version 2'"),
-        ('{"version": 1, "bases": {}, "models": {"m": {}}}', "`.*` is not a lock: KeyError: 'files'"),
+        ("{}", "`.*` is not a lock: KeyError: 'version'"),
+        ('{"version": 1, "bases": {}, "models": {"m": {}}}', "`.*` is not a lock: KeyError: 'asked'"),
+        ('{"version": 2, "bases": {}, "models": {"m": {}}}', "`.*` is not a lock: KeyError: 'files'"),
     ],
 )
 def test_what_is_no_lock_is_refused_with_a_way_out(tmp_path: Path, text: str, message: str) -> None:
@@ -55,13 +58,31 @@ def test_what_is_no_lock_is_refused_with_a_way_out(tmp_path: Path, text: str, me
     assert caught.value.hint == f"remove `{path}` and run `build-image lock`"
 
 
-def test_a_key_that_is_missing_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", sorted(RECIPE_KEYS))
+def test_a_decision_that_is_missing_is_refused(tmp_path: Path, key: str) -> None:
     path = tmp_path / "models.lock"
     content = json.loads(lockfile.text(LOCK))
-    del content["models"]["reranker"]["recipe"]["output"]
+    del content["models"]["reranker"]["recipe"][key]
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="is not a lock: TypeError"):
+    with pytest.raises(InputError, match=f"is not a lock: KeyError: '{key}'"):
         lockfile.read(path)
+
+
+def test_a_lock_of_an_older_release_holds_revisions_and_bases_alone(tmp_path: Path) -> None:
+    path = tmp_path / "models.lock"
+    content = json.loads(lockfile.text(LOCK))
+    path.write_text(json.dumps({**content, "version": 1}))
+    held = {name: OutdatedModel(asked=model.asked, revision=model.revision) for name, model in LOCK.models.items()}
+    assert lockfile.read(path) == Lock(bases=LOCK.bases, outdated=held)
+
+
+def test_a_lock_of_a_later_release_is_refused_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "models.lock"
+    path.write_text('{"version": 3}')
+    with pytest.raises(InputError) as caught:
+        lockfile.read(path)
+    assert caught.value.message == f"`{path}` is a lock of version `3`, and this release reads `2`"
+    assert caught.value.hint == f"use the release that wrote it, or remove `{path}` and run `build-image lock`"
 
 
 def test_a_place_that_can_t_be_written_is_an_error(tmp_path: Path) -> None:

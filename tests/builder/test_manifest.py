@@ -62,7 +62,7 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
         (
             "task: embedding",
             "task: embeding",
-            "folder/models.yaml:4: `models.m.task`: must be `embedding` or `reranker`, not `embeding`",
+            "folder/models.yaml:4: `models.m.task`: must be `embedding`, `reranker` or `classifier`, not `embeding`",
         ),
         (
             "models: [m]",
@@ -135,6 +135,27 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
             " letters, digits, `.`, `_`, `-` and `/`, and no tag",
         ),
         (
+            "task: embedding",
+            "task: embedding\n    true_token: yes",
+            "folder/models.yaml:5: `models.m.true_token`: must be a string, not `True`"
+            " [YAML reads yes, no, on and off as true and false: put it in quotes]",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    template: '{query}'",
+            "folder/models.yaml:5: `models.m.template`: has to hold `{document}` once, not 0 times",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    template: '{query}{document}{prompt}{prompt}'",
+            "folder/models.yaml:5: `models.m.template`: has to hold `{prompt}` at most once, not 2 times",
+        ),
+        (
+            "task: embedding",
+            "task: embedding\n    adapters: {query: -1}",
+            "folder/models.yaml:5: `models.m.adapters.query`: must be zero or more",
+        ),
+        (
             "version: 1",
             "version: 1\ndefaults: {base: 'python:3-alpine'}",
             "folder/models.yaml:2: `defaults.base`: `python:3-alpine` is Alpine: ONNX Runtime has no wheel for musl;"
@@ -182,6 +203,12 @@ def test_a_folder_is_looked_for_beside_the_file_that_a_manifest_links_to(tmp_pat
     (tmp_path / "real/models.yaml").write_text(GOOD.replace("repo: example/m", "path: export"))
     (tmp_path / "models.yaml").symlink_to("real/models.yaml")
     assert manifest.load(tmp_path / "models.yaml", environment={}).models["m"].path == "export"
+
+
+def test_a_folder_need_not_be_there_where_its_files_are_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(GOOD.replace("repo: example/m", "path: export"))
+    assert manifest.load(file, environment={}, has_folders=False).models["m"].path == "export"
 
 
 def test_a_folder_whose_name_no_file_system_takes_is_not_there() -> None:

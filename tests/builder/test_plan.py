@@ -1,9 +1,10 @@
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from builder import bundle, manifest, plan
+from builder import bundle, manifest, plan, tags
 from builder.errors import InputError, ProblemsError
 from builder.git import Git
 from builder.manifest import Manifest
@@ -20,7 +21,8 @@ def read(images: str) -> Manifest:
 
 def make(images: str, git: Git | None = CHECKOUT) -> tuple[plan.ImagePlan, ...]:
     manifest_ = read(images)
-    return plan.make(manifest_, manifest_.images, lock=LOCK, git=git).images
+    names = tags.Names(lock=LOCK, git=git, now=datetime(2026, 11, 23, tzinfo=UTC), words=manifest_.vars)
+    return plan.make(manifest_, manifest_.images, names=names).images
 
 
 def problems(images: str, git: Git | None = CHECKOUT) -> list[str]:
@@ -81,9 +83,21 @@ def test_an_unknown_image_is_refused_with_those_there_are() -> None:
     assert (caught.value.message, caught.value.hint) == ("there is no image `two`", "the manifest has: one")
 
 
-@pytest.mark.parametrize(("tags", "needed"), [("[latest]", False), ("['{{ git.tag }}']", True)])
-def test_git_is_asked_only_for_a_tag_that_needs_it(*, tags: str, needed: bool) -> None:
-    assert plan.needs_git(read(f"  i: {{models: [a], tags: {tags}}}\n").images) is needed
+def test_what_tags_are_made_of_is_known_before_it_is_asked() -> None:
+    images = read(
+        "  i: {models: [a], tags: [latest]}\n  j: {models: [a], tags: ['{{ git.tag }}', '{{ ci.run }}']}\n"
+    ).images
+    assert plan.tag_names({"i": images["i"]}) == set()
+    assert plan.tag_names(images) == {"git", "ci"}
+
+
+@pytest.mark.parametrize(
+    ("template", "is_repeatable"), [("{{ lock.digest }}", True), ("{{ date }}", False), ("{{ git.sha }}", False)]
+)
+def test_a_plan_is_repeatable_whose_tags_come_from_manifest_and_lock(template: str, *, is_repeatable: bool) -> None:
+    manifest_ = read(f"  i: {{models: [a], tags: ['{template}']}}\n")
+    names = tags.Names(lock=LOCK, git=CHECKOUT, now=datetime(2026, 11, 23, tzinfo=UTC))
+    assert plan.make(manifest_, manifest_.images, names=names).is_repeatable is is_repeatable
 
 
 def test_the_labels_say_what_is_inside() -> None:

@@ -1,15 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder import render
-from builder.git import Git
-from builder.plan import ImagePlan
+from builder.plan import ImagePlan, Supplied
 from tests.builder import data
 from tests.conftest import Golden
-
-CHECKOUT = Git(sha="c" * 40, short_sha="c" * 7, branch="main", tag="", dirty=False)
-LOCK = data.lock(data.fetched())
 
 IMAGES = {
     "local": data.image(data.local(Path("/models/a"))),
@@ -17,6 +14,10 @@ IMAGES = {
     "both": data.image(data.local(Path("/models/a")), data.fetched()),
     "two-fetched": data.image(data.fetched("first"), data.fetched("second")),
 }
+SUPPLIED = replace(
+    data.image(data.local(Path("/models/a"))),
+    supplied=Supplied(base="localhost/build-image/base:0123456789ab", files={}),
+)
 WEIGHTS = data.image(data.local(Path("/models/a")), data.fetched(), kind="models")
 
 
@@ -30,7 +31,13 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
     text = render.dockerfile(image, version="1.2.3")
     stages = [line.rpartition(" AS ")[2] for line in text.splitlines() if line.startswith("FROM ")]
     models = [f"model-{model.name}" for model in image.models]
-    assert [stage for stage in stages if stage not in {"hub-client", "app"}] == ["python-deps", *models, "runtime"]
+    assert [stage for stage in stages if stage not in {"hub-client", "app"}] == [
+        "python-deps",
+        *models,
+        "assembled",
+        "golden",
+        "runtime",
+    ]
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
@@ -44,6 +51,28 @@ def test_no_secret_is_an_argument_or_a_variable(image: ImagePlan) -> None:
 
 def test_a_dockerfile_of_weights_is_as_it_was(golden: Golden) -> None:
     golden.check(render.dockerfile(WEIGHTS, version="1.2.3"), "Dockerfile.weights")
+
+
+def test_a_dockerfile_without_a_network_is_as_it_was(golden: Golden) -> None:
+    golden.check(render.dockerfile(SUPPLIED, version="1.2.3"), "Dockerfile.supplied")
+
+
+def test_without_a_network_no_step_has_one_or_a_secret_and_no_stage_begins_from_a_registry() -> None:
+    steps = render.dockerfile(SUPPLIED, version="1.2.3").replace("\\\n", "").splitlines()
+    runs = [step for step in steps if step.startswith("RUN ")]
+    assert [step for step in runs if "--network=none" not in step or "type=secret" in step] == []
+    bases = {step.split()[1] for step in steps if step.startswith("FROM ")}
+    assert bases == {"localhost/build-image/base:0123456789ab", "python-deps", "assembled"}
+
+
+def test_a_model_s_stage_is_the_same_with_a_network_and_without() -> None:
+    online, offline = (render.dockerfile(image, version="1") for image in (IMAGES["local"], SUPPLIED))
+    stage = online[online.index("# embedder: ") : online.index("FROM python-deps AS app")]
+    assert stage.replace("FROM debian:bookworm-slim", "FROM localhost/build-image/base:0123456789ab") in offline
+
+
+def test_the_dockerfile_that_gathers_supplies_is_as_it_was(golden: Golden) -> None:
+    golden.check(render.supplies_dockerfile("debian:bookworm-slim", version="1.2.3"), "Dockerfile.supplies")
 
 
 def test_an_image_of_weights_sets_no_variable_and_has_no_other_stage() -> None:
@@ -64,36 +93,6 @@ def test_no_syntax_line_is_written_because_it_needs_a_registry() -> None:
     assert "syntax=" not in render.dockerfile(IMAGES["both"], version="1.2.3")
 
 
-@pytest.mark.parametrize(
-    ("template", "tag"),
-    [
-        ("latest", "latest"),
-        ("{{ git.sha }}", "c" * 40),
-        ("{{ git.branch }}-{{ git.short_sha }}", "main-ccccccc"),
-        ("v{{ lock.digest }}", f"v{LOCK.digest}"),
-    ],
-)
-def test_a_tag_template_is_filled_in(template: str, tag: str) -> None:
-    assert render.tag(template, git=CHECKOUT, lock=LOCK) == tag
-
-
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        ("{{ git.sha }}", "`{{ git.sha }}` can't be filled in: the manifest is not in a git checkout with a commit"),
-        ("{{ lock.x }}", "`{{ lock.x }}` can't be filled in: 'builder.lock.Lock object' has no attribute 'x'"),
-        ("{{ lock.digest", "`{{ lock.digest` is not a template: "),
-        ("{{ 1 / 0 }}", "`{{ 1 / 0 }}` is not a template: division by zero"),
-        ("{{ lock.digest + 1 }}", "`{{ lock.digest + 1 }}` is not a template: "),
-        ("{% include 'x' %}", "`{% include 'x' %}` is not a template: "),
-    ],
-)
-def test_a_tag_template_that_can_t_be_filled_in_says_why(template: str, message: str) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        render.tag(template, git=None, lock=LOCK)
-    assert str(caught.value).startswith(message)
-
-
 def test_what_a_template_asks_for_is_known() -> None:
     assert render.variables("{{ git.sha }}-{{ lock.digest }}") == {"git", "lock"}
     assert render.variables("latest") == set()
@@ -101,4 +100,4 @@ def test_what_a_template_asks_for_is_known() -> None:
 
 def test_the_lock_s_digest_changes_with_a_decision() -> None:
     other = data.lock(data.fetched(recipe=data.EMBEDDER_RECIPE))
-    assert LOCK.digest != other.digest
+    assert data.lock(data.fetched()).digest != other.digest

@@ -15,6 +15,7 @@ from tests.builder import data
 
 DETAILS = ImageDetails(
     id="sha256:" + "1" * 64,
+    platform="linux/amd64",
     size_bytes=405_000_000,
     layers=("sha256:a", "sha256:b"),
     labels={},

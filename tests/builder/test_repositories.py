@@ -7,11 +7,12 @@ from builder.manifest import Task
 from builder.recipe import Recipe, decide
 from tests.builder.decoder_repositories import DECODERS
 from tests.builder.layouts import Layout
+from tests.builder.long_repositories import LONG_ENCODERS
 from tests.builder.repositories import ENCODERS
 from tests.builder.reranker_repositories import REFUSED, RERANKERS
 from tests.support.memory_repository import manifest_model, repository
 
-EVERY = (*ENCODERS, *DECODERS, *RERANKERS)
+EVERY = (*ENCODERS, *LONG_ENCODERS, *DECODERS, *RERANKERS)
 
 
 def decided(layout: Layout, task: Task) -> Recipe:

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from builder.errors import InputError
+from builder.reranking import Windows
 from tests.builder.decisions import BERT, reranker
-from tests.support.memory_repository import graph
 
 CLASSIFIER = {**BERT, "num_labels": 1}
 
@@ -55,38 +55,50 @@ def test_another_activation_names_the_key(stated: str) -> None:
     assert caught.value.hint == "set `models.m.activation` to one of: sigmoid, identity"
 
 
-def test_labels_are_counted_by_their_names_too() -> None:
-    assert reranker({"id2label": {"0": "LABEL_0"}}).output == "logits"
+def test_a_softmax_of_one_score_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        reranker(CLASSIFIER, activation="softmax")
+    assert caught.value.message == "`softmax` of the one score that `example/model` gives is always 1"
 
 
-def test_a_classifier_of_several_labels_is_no_reranker_yet() -> None:
+@pytest.mark.parametrize(
+    ("config", "labels"),
+    [({"id2label": {"0": "relevance"}}, ("relevance",)), ({"num_labels": 1}, ("LABEL_0",))],
+)
+def test_the_one_score_is_named_as_the_config_names_it(config: dict[str, Any], labels: tuple[str, ...]) -> None:
+    assert reranker(config).labels == labels
+
+
+def test_several_scores_are_a_classifier_s() -> None:
     with pytest.raises(InputError) as caught:
         reranker({"num_labels": 3})
 
-    message = "`example/model` gives 3 scores for a pair; rerankers with one score are supported so far"
-    assert caught.value.message == message
+    assert caught.value.message == "`example/model` gives 3 scores for a pair, and a reranker has one"
+    assert caught.value.hint == (
+        "set `models.m.task` to `classifier`, or `models.m.true_token` to the label of relevance"
+    )
 
 
-def test_a_reranker_with_a_default_prompt_is_not_served_without_it() -> None:
+def test_prompts_come_from_the_repository_as_an_embedding_s_do() -> None:
     settings = {"model_type": "CrossEncoder", "prompts": {"web": "Web: "}, "default_prompt_name": "web"}
-    with pytest.raises(InputError) as caught:
-        reranker(CLASSIFIER, {"config_sentence_transformers.json": settings})
-
-    message = "`example/model` puts the prompt `web` before every pair, which is not supported yet"
-    assert caught.value.message == message
+    recipe = reranker(CLASSIFIER, {"config_sentence_transformers.json": settings})
+    assert (recipe.prompts, recipe.default_prompt, recipe.template) == ({"web": "Web: "}, "web", None)
 
 
 def test_labels_that_nobody_counts_are_not_guessed() -> None:
     with pytest.raises(InputError) as caught:
         reranker({})
 
-    message = "neither the graph nor `config.json` of `example/model` says how many scores a pair has"
+    message = "neither the graph nor `config.json` of `example/model` says how many scores a text has"
     assert caught.value.message == message
 
 
-def test_scores_for_every_token_are_not_supported_yet() -> None:
-    with pytest.raises(InputError) as caught:
-        reranker(CLASSIFIER, {"model.onnx": graph({"logits": ["batch", "sequence", 32000]})})
+def test_long_documents_are_cut_unless_the_manifest_says_otherwise() -> None:
+    assert (reranker(CLASSIFIER).windows, reranker(CLASSIFIER, long_documents="truncate").windows) == (None, None)
 
-    message = "the output `logits` of `example/model` is not one row of scores a pair, which is not supported yet"
-    assert caught.value.message == message
+
+@pytest.mark.parametrize(("max_length", "query_length"), [(2048, 512), (1024, 512), (512, 256)])
+def test_a_window_leaves_half_of_its_length_to_the_document(max_length: int, query_length: int) -> None:
+    config = {**CLASSIFIER, "max_position_embeddings": 2048}
+    recipe = reranker(config, long_documents="windows", max_length=max_length)
+    assert recipe.windows == Windows(query_length=query_length, overlap=80)

@@ -71,3 +71,21 @@ def test_a_ranking_with_the_answer_first_passes() -> None:
 )
 def test_any_other_ranking_fails(results: list[tuple[int, float]], reason: str) -> None:
     assert refused_ranking(results) == reason
+
+
+def test_scores_of_every_label_pass() -> None:
+    scores = [{"fine": 0.25, "toxic": 0.75}, {"toxic": 0.5, "fine": 0.5}]
+    assert smoke.judge_classes(scores, labels=["fine", "toxic"]) == "2 labels, `toxic` first with 0.750"
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ([{"fine": 0.5}, {"fine": 0.25}], "scores for fine, not fine, toxic"),
+        ([{"fine": 0.5, "toxic": 0.5}] * 2, "two sentences of different subjects get the same scores"),
+    ],
+)
+def test_any_other_scores_fail(scores: list[dict[str, float]], reason: str) -> None:
+    with pytest.raises(FailedCheckError) as caught:
+        smoke.judge_classes(scores, labels=["fine", "toxic"])
+    assert str(caught.value) == reason

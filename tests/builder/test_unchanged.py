@@ -111,6 +111,16 @@ def test_a_folder_s_link_that_leads_elsewhere_is_a_change(settings: Settings) ->
     assert unchanged.recall(settings) is None
 
 
+def test_other_supplies_are_a_change(settings: Settings) -> None:
+    (settings.directory / "build-image.json").write_text("{}")
+    supplied = replace(settings, supplies=settings.directory)
+    assert unchanged.recall(supplied) is None  # the run with a network is another one
+    unchanged.remember(supplied, memory(supplied))
+    assert unchanged.recall(supplied) is not None
+    (settings.directory / "build-image.json").write_text('{"files": {}}')
+    assert unchanged.recall(supplied) is None
+
+
 def test_what_changes_during_the_run_is_a_change(settings: Settings) -> None:
     before = memory(settings)
     settings.models.write_text(MANIFEST + "# edited while the images were built\n")

@@ -12,7 +12,7 @@ import pytest
 from builder import bundle, verification
 from builder.api import ImageDetails
 from builder.errors import FailedError, InputError
-from builder.lock import Lock, LockedFile, LockedModel
+from builder.lock import Lock, LockedFile, LockedModel, OutdatedModel
 from builder.verification import ExpectedModel, FoundFile, Verdict
 from tests.builder import data
 
@@ -123,9 +123,14 @@ class OneImage:
     environment: tuple[str, ...] = ("PATH=/bin", "RUNTIME_BUNDLE=/opt/bundle/bundle.json")
 
     def inspect_image(self, _: str, /) -> ImageDetails:
-        layers = ("sha256:1",)
         return ImageDetails(
-            id="", size_bytes=0, layers=layers, labels=self.labels, environment=self.environment, digest=""
+            id="",
+            platform="linux/amd64",
+            size_bytes=0,
+            layers=("sha256:1",),
+            labels=self.labels,
+            environment=self.environment,
+            digest="",
         )
 
     def archive(self, _: str, path: str, /) -> AbstractContextManager[BinaryIO]:
@@ -208,6 +213,13 @@ def test_an_image_that_the_lock_does_not_know_is_refused(
     with pytest.raises(kind) as caught:
         list(verification.labelled(labels, data.lock(data.fetched()), image="i"))
     assert caught.value.message == message
+
+
+def test_a_lock_of_an_older_release_is_written_again_first() -> None:
+    old = Lock(outdated={"m": OutdatedModel(asked={}, revision="0" * 40)})
+    with pytest.raises(InputError, match="an older release wrote the lock") as caught:
+        list(verification.labelled({}, old, image="i"))
+    assert caught.value.hint == "write it again: `build-image lock`"
 
 
 def test_a_lock_without_models_is_no_lock() -> None:

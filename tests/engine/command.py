@@ -56,8 +56,8 @@ def manifest(folder: Path, name: str, **embedder: Any) -> Path:
     return path
 
 
-def secret_flags(folder: Path, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the flags that give `docker build` the secrets that the command would give."""
+def secret_flags(folder: Path, *, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the flags that give `docker build` the secrets that the command would give in `environment`."""
     secrets = network.secrets(environment, ca_bundle=network.ca_bundle_path(environment))
     flags = []
     for name, value in secrets.items():

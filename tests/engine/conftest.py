@@ -1,13 +1,6 @@
 """Engines that tests run against: the machine's own, and private ones that a test may kill."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,8 +8,8 @@ import pytest
 
 from builder.engine import Engine
 from tests.support import lookalikes
-
-START_TIMEOUT_S = 30
+from tests.support import private_engine as private_engines
+from tests.support.private_engine import PrivateEngine
 
 
 @pytest.fixture(scope="session")
@@ -26,47 +19,13 @@ def engine() -> Iterator[Engine]:
         yield connected
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrivateEngine:
-    """A dockerd of the test's own, with nothing in it."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-
-    def die(self) -> None:
-        """Kill it as a power cut would, with the containerd that it started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
 @pytest.fixture
 def private_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     """A private engine that answers; where one cannot be started, the test is skipped."""
-    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+    if not private_engines.can_run():
         pytest.skip("a private engine needs root and dockerd")
-    root = tmp_path_factory.mktemp("engine")
-    address = f"unix://{root}/engine.sock"
-    places = ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
-    # Namespaces of its own: an engine without a bridge removes `docker0`, and one that is killed leaves mounts.
-    command = ["unshare", "--net", "--mount", "dockerd", "-H", address, "--bridge=none", "--iptables=false"]
-    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as ready, (root / "log").open("wb") as log:
-        ready.bind(f"{root}/ready")
-        ready.settimeout(START_TIMEOUT_S)
-        process = subprocess.Popen(
-            [*command, *places, "--storage-driver=vfs"],
-            env={**os.environ, "NOTIFY_SOCKET": f"{root}/ready"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            while b"READY=1" not in ready.recv(4096):
-                pass
-            yield PrivateEngine(process=process, address=address)
-        finally:
-            process.terminate()
-            process.wait(START_TIMEOUT_S)
+    with private_engines.running(tmp_path_factory.mktemp("engine"), options=["--storage-driver=vfs"]) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from builder.engine import Engine
 from builder.errors import BuildFailedError, UnreachableError
 from builder.trace import Event, LogEvent, TransferEvent
 from tests.engine import tls
-from tests.engine.conftest import PrivateEngine
+from tests.support.private_engine import PrivateEngine
 
 pytestmark = pytest.mark.engine
 

@@ -43,7 +43,7 @@ class Example:
         arguments = {"HF_EMBEDDING_MODEL_ID": CHOSEN, "HF_PRELOAD_TARGETS": "embedding"}
         command = ["docker", "build", "--network", "host", "--build-context", f"build-image={ROOT}"]
         command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
-        command += secret_flags(self.secrets, environment)
+        command += secret_flags(self.secrets, environment=environment)
         ended = subprocess.run(
             [*command, *flags, ROOT / "examples/dockerfile"], capture_output=True, text=True, check=False
         )

@@ -18,8 +18,8 @@ import pytest
 from builder.engine import Engine
 from builder.plan import MODELS_LABEL
 from tests.engine.command import COMMAND, build_image
-from tests.engine.conftest import PrivateEngine
 from tests.support import project
+from tests.support.private_engine import PrivateEngine
 
 pytestmark = pytest.mark.engine
 

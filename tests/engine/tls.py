@@ -1,12 +1,14 @@
 """Put an engine's unix socket behind TLS on loopback, as a daemon with `--tlsverify` would be."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support import relay
 
 
 def make_certificates(folder: Path) -> None:
@@ -32,33 +34,8 @@ def served(socket_path: str, *, certificates: Path) -> Iterator[str]:
     context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        engine_reader, engine_writer = await asyncio.open_unix_connection(socket_path)
-        await asyncio.gather(_pump(reader, engine_writer), _pump(engine_reader, writer))
+        await relay.exchange((reader, writer), await asyncio.open_unix_connection(socket_path))
 
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(forward, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        loop.run_until_complete(_finish())
-        loop.close()
-
-
-async def _finish() -> None:
-    if connections := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(connections)
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    try:
-        with suppress(OSError):  # either side may end the connection
-            while data := await source.read(1 << 16):
-                sink.write(data)
-                await sink.drain()
-    finally:
-        sink.close()
+    listener = socket.create_server(("127.0.0.1", 0))
+    with relay.served(forward, listener=listener, tls=context):
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"

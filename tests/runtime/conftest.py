@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import inference
 from runtime.bundle import Bundle, read_bundle
+from runtime.embedder import Embedder
+from runtime.reranker import Reranker
 from tests.runtime import tiny
 from tests.runtime.server import Server, running_server
 
@@ -18,6 +19,7 @@ class Folders:
 
     embedder: Path
     reranker: Path
+    classifier: Path
     bundle: Path
 
 
@@ -26,10 +28,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     root = tmp_path_factory.mktemp("models")
     tiny.write_embedder(root / "embedder")
     tiny.write_reranker(root / "reranker")
+    tiny.write_classifier(root / "classifier")
     bundle = tiny.write_bundle(
         root / "bundle.json", tiny.embedder_entry(root / "embedder"), tiny.reranker_entry(root / "reranker")
     )
-    return Folders(embedder=root / "embedder", reranker=root / "reranker", bundle=bundle)
+    return Folders(
+        embedder=root / "embedder", reranker=root / "reranker", classifier=root / "classifier", bundle=bundle
+    )
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +43,13 @@ def bundle(folders: Folders) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def embedder(bundle: Bundle) -> inference.Embedder:
-    return inference.Embedder(bundle.models[0], threads=1, max_batch_tokens=64)
+def embedder(bundle: Bundle) -> Embedder:
+    return Embedder(bundle.models[0], threads=1)
 
 
 @pytest.fixture(scope="session")
-def reranker(bundle: Bundle) -> inference.Reranker:
-    return inference.Reranker(bundle.models[1], threads=1, max_batch_tokens=64)
+def reranker(bundle: Bundle) -> Reranker:
+    return Reranker(bundle.models[1], threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ _LIMIT_S = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a server answered; `body` is decoded JSON."""
+    """What a server answered; `body` is decoded JSON, or text of another type."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,10 +45,22 @@ class Server:
             return Answer(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
-                body=json.loads(response.read()),
+                body=_decoded(response.read(), response.getheader("content-type", "")),
             )
         finally:
             connection.close()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Read one metric; it is 0 where it is not there yet."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+        finally:
+            connection.close()
+        given = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        sample = f"{name}{{{given}}} " if given else f"{name} "
+        return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
 
     def post(self, path: str, body: object) -> Answer:
         return self.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -81,6 +93,10 @@ class Server:
         raise AssertionError(f"the server ended: {self.log}")
 
 
+def _decoded(body: bytes, media_type: str) -> Any:
+    return json.loads(body) if media_type == "application/json" else body.decode()
+
+
 def environment(**settings: str) -> dict[str, str]:
     """Give a child process the settings and nothing else that could matter."""
     named = {f"RUNTIME_{name.upper()}": value for name, value in settings.items()}
@@ -109,11 +125,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(bundle: Path, **settings: str) -> Iterator[Server]:
+def running_server(
+    bundle: Path, *, command: Sequence[str] = (sys.executable, "-m", "runtime"), **settings: str
+) -> Iterator[Server]:
     """Start a server and wait until it is ready; it is killed if the caller has not ended it."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "runtime"],
+        command,
         env=environment(bundle=str(bundle), hostname="127.0.0.1", http_port=str(port), **settings),
         stderr=subprocess.PIPE,
         text=True,

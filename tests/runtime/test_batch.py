@@ -9,7 +9,7 @@ LENGTHS = [3, 9, 1, 4, 4, 20, 2, 7, 1, 1]
 
 
 def entry(*ids: int) -> Entry:
-    return Entry(ids=ids, type_ids=tuple(1 for _ in ids), truncated=False)
+    return Entry(ids=ids, type_ids=tuple(1 for _ in ids))
 
 
 def test_neighbours_in_length_share_a_batch() -> None:
@@ -27,6 +27,15 @@ def test_only_a_single_text_may_be_above_the_budget(budget: int) -> None:
     padded = [max(LENGTHS[at] for at in group) * len(group) for group in pack(LENGTHS, max_batch_tokens=budget)]
     alone = [len(group) == 1 for group in pack(LENGTHS, max_batch_tokens=budget)]
     assert all(tokens <= budget or single for tokens, single in zip(padded, alone, strict=True))
+
+
+def test_groups_never_share_a_batch() -> None:
+    groups = [0, 1, 0, 1, 0, 2, 0, 0, 1, 0]
+    assert pack(LENGTHS, max_batch_tokens=10_000, groups=groups) == [[7, 4, 0, 6, 2, 9], [1, 3, 8], [5]]
+
+
+def test_within_a_group_the_budget_holds() -> None:
+    assert pack([4, 4, 4, 4], max_batch_tokens=8, groups=[1, 0, 1, 1]) == [[1], [0, 2], [3]]
 
 
 def test_nothing_packs_to_nothing() -> None:
@@ -55,8 +64,18 @@ def test_padding_goes_to_the_left_where_the_tokenizer_says_so() -> None:
     }
 
 
+def test_positions_can_start_later() -> None:
+    batch = pad([entry(5, 6, 7), entry(8)], pad_token_id=1, side="right", first_position=2)
+    assert batch.position_ids.tolist() == [[2, 3, 4], [2, 0, 0]]
+
+
+def test_a_batch_has_the_group_of_its_entries() -> None:
+    entries = [Entry(ids=(5,), type_ids=(0,), group=3), Entry(ids=(6,), type_ids=(0,), group=3)]
+    assert pad(entries, pad_token_id=9, side="right").adapter == 3
+
+
 def test_tokens_that_are_not_pooled_are_counted_by_entry() -> None:
-    entries = [entry(5), Entry(ids=(6, 7), type_ids=(0, 0), truncated=False, skipped=1)]
+    entries = [entry(5), Entry(ids=(6, 7), type_ids=(0, 0), skipped=1)]
     assert pad(entries, pad_token_id=9, side="right").skipped.tolist() == [0, 1]
 
 

@@ -13,6 +13,8 @@ DENSE = {
     "out_features": 32,
     "bias": True,
     "activation": "tanh",
+    "kind": "dense",
+    "residual": False,
 }
 
 
@@ -23,7 +25,7 @@ def message_of(file: Path) -> str:
 
 
 def test_a_bundle_is_read_as_it_is_written(folders: Folders, bundle: Bundle) -> None:
-    assert bundle.version == 1
+    assert bundle.version == 2
     assert [(model.name, model.task, model.dimensions, model.activation) for model in bundle.models] == [
         ("tiny", "embedding", (32, 16), None),
         ("ranker", "reranker", (), "sigmoid"),
@@ -44,8 +46,8 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_another_version_is_refused_before_anything_else(tmp_path: Path) -> None:
     file = tmp_path / "bundle.json"
-    file.write_text('{"version": 2, "weights": []}')
-    assert message_of(file) == f"`{file}`: version `2` is not the one this server reads, `1`"
+    file.write_text('{"version": 3, "weights": []}')
+    assert message_of(file) == f"`{file}`: version `3` is not the one this server reads, `2`"
 
 
 def test_an_unknown_key_is_refused(folders: Folders, tmp_path: Path) -> None:
@@ -76,7 +78,10 @@ def test_all_problems_of_the_decisions_and_files_come_together(folders: Folders,
         tiny.embedder_entry(folders.embedder, dimensions=[], default_prompt="passage", graph="model.onnx"),
         tiny.embedder_entry(folders.embedder, dimensions=[16, 32]),
         tiny.reranker_entry(tmp_path, activation=None, inputs={}),
-        tiny.embedder_entry(folders.embedder, name="dense", pooling=[], dense=[DENSE]),
+        tiny.embedder_entry(folders.embedder, name="dense", pooling=[], layers=[DENSE]),
+        tiny.embedder_entry(folders.embedder, name="adapted", adapters={"passage": 1}),
+        tiny.reranker_entry(folders.reranker, name="two", labels=["no", "yes"], template="{query} {query}"),
+        tiny.reranker_entry(folders.reranker, name="three", labels=[], answer_tokens=[1, 2, 3]),
         tiny.reranker_entry(Path("models"), name="other"),
     )
     assert message_of(file).removeprefix(f"`{file}`: ").split("; ") == [
@@ -89,7 +94,14 @@ def test_all_problems_of_the_decisions_and_files_come_together(folders: Folders,
         "model `ranker`: a reranker needs an activation",
         f"model `ranker`: `{tmp_path}/onnx/model.onnx` is not a file",
         f"model `ranker`: `{tmp_path}/tokenizer.json` is not a file",
-        "model `dense`: dense layers come after pooling, and there is none",
+        "model `dense`: layers come after pooling, and there is none",
         f"model `dense`: `{folders.embedder}/2_Dense/model.safetensors` is not a file",
+        "model `adapted`: adapters and an input that is fed with one belong together",
+        "model `adapted`: each adapter needs a prompt, and each prompt an adapter",
+        "model `adapted`: adapters need a default prompt",
+        "model `two`: a reranker has one label, not 2",
+        "model `two`: a template holds `{query}` and `{document}` once each",
+        "model `three`: a reranker needs labels",
+        "model `three`: a score comes from the logits of one or two tokens, not 3",
         "model `other`: `models` is not an absolute path",
     ]

@@ -4,7 +4,7 @@ from runtime.feeds import feeds
 from runtime.tokenizer import Entry
 
 BATCH = pad(
-    [Entry(ids=(5, 6, 7), type_ids=(0, 0, 1), truncated=False), Entry(ids=(8,), type_ids=(1,), truncated=False)],
+    [Entry(ids=(5, 6, 7), type_ids=(0, 0, 1)), Entry(ids=(8,), type_ids=(1,))],
     pad_token_id=9,
     side="left",
 )
@@ -19,6 +19,16 @@ def test_what_comes_from_the_texts_has_the_type_that_the_bundle_says() -> None:
     assert {name: (array.dtype.name, array.tolist()) for name, array in fed.items()} == {
         "ids": ("int32", [[5, 6, 7], [9, 9, 8]]),
         "position_ids": ("int64", [[0, 1, 2], [0, 0, 0]]),
+    }
+
+
+def test_an_adapter_has_the_shape_that_the_bundle_says() -> None:
+    batch = pad([Entry(ids=(5,), type_ids=(0,), group=4)], pad_token_id=9, side="left")
+    inputs = {name: Input(feed="adapter", dtype="int64", shape=shape) for name, shape in {"a": (), "b": (1,)}.items()}
+    fed = feeds(inputs, batch)
+    assert {name: (array.shape, array.dtype.name, array.tolist()) for name, array in fed.items()} == {
+        "a": ((), "int64", 4),
+        "b": ((1,), "int64", [4]),
     }
 
 

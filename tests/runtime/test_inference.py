@@ -12,8 +12,10 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from runtime.bundle import Bundle, Model, PoolingMode, Side, read_bundle
+from runtime.embedder import Embedder
 from runtime.errors import EmptyError, InvalidError, ModelError
-from runtime.inference import Embedder, Reranker, load
+from runtime.inference import embed, load, rerank
+from runtime.reranker import Reranker
 from tests.runtime import reference, tiny
 from tests.runtime.conftest import Folders
 from tests.runtime.server import environment
@@ -41,17 +43,17 @@ def model_of(tmp_path: Path) -> BundleOf:
     return read
 
 
-def embedder_of(model: Model, *, max_batch_tokens: int = 64) -> Embedder:
-    return Embedder(model, threads=1, max_batch_tokens=max_batch_tokens)
+def embedder_of(model: Model) -> Embedder:
+    return Embedder(model, threads=1)
 
 
 def vectors(embedder: Embedder, *texts: str) -> NDArray[np.float32]:
-    return embedder.embed(texts).vectors
+    return embed(embedder, texts).vectors
 
 
 def load_message(model: Model) -> str:
     with pytest.raises(ModelError) as caught:
-        load(model, threads=1, max_batch_tokens=64)
+        load(model, threads=1)
     return str(caught.value)
 
 
@@ -62,9 +64,11 @@ def test_embeddings_equal_an_independent_computation(embedder: Embedder) -> None
 
 @pytest.mark.parametrize("max_batch_tokens", [1, 20, 40, 4096])
 def test_a_batch_of_n_equals_n_singles(bundle: Bundle, max_batch_tokens: int) -> None:
-    embedder = embedder_of(bundle.models[0], max_batch_tokens=max_batch_tokens)
+    embedder = embedder_of(bundle.models[0])
     singles = np.concatenate([vectors(embedder, text) for text in TEXTS])
-    np.testing.assert_allclose(vectors(embedder, *TEXTS), singles, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        embed(embedder, TEXTS, max_batch_tokens=max_batch_tokens).vectors, singles, atol=TOLERANCE
+    )
 
 
 def test_permuting_texts_permutes_the_rows(embedder: Embedder) -> None:
@@ -79,12 +83,12 @@ def test_a_longer_neighbour_changes_nothing(embedder: Embedder) -> None:
 
 def test_a_matryoshka_cut_is_normalised_again(embedder: Embedder) -> None:
     reference = [tiny.embedding(text, dimensions=16) for text in TEXTS]
-    np.testing.assert_allclose(embedder.embed(TEXTS, dimensions=16).vectors, reference, atol=TOLERANCE)
+    np.testing.assert_allclose(embed(embedder, TEXTS, dimensions=16).vectors, reference, atol=TOLERANCE)
 
 
 def test_a_width_that_the_model_was_not_trained_for_is_refused(embedder: Embedder) -> None:
     with pytest.raises(InvalidError) as caught:
-        embedder.embed(["cat"], dimensions=8)
+        embed(embedder, ["cat"], dimensions=8)
     assert (caught.value.message, caught.value.param) == (
         "`8` is not among this model's dimensions: 32, 16",
         "dimensions",
@@ -92,7 +96,7 @@ def test_a_width_that_the_model_was_not_trained_for_is_refused(embedder: Embedde
 
 
 def test_a_prompt_stands_before_each_text(embedder: Embedder) -> None:
-    prompted = embedder.embed(["cat"], prompt_name="query").vectors
+    prompted = embed(embedder, ["cat"], prompt_name="query").vectors
     np.testing.assert_array_equal(prompted, vectors(embedder, "search query: cat"))
 
 
@@ -103,7 +107,7 @@ def test_the_default_prompt_is_used_when_none_is_named(folders: Folders, model_o
 
 def test_an_unknown_prompt_is_refused(embedder: Embedder) -> None:
     with pytest.raises(InvalidError) as caught:
-        embedder.embed(["cat"], prompt_name="passage")
+        embed(embedder, ["cat"], prompt_name="passage")
     assert (caught.value.message, caught.value.param) == (
         "`passage` is not among this model's prompts: query",
         "prompt_name",
@@ -111,7 +115,7 @@ def test_an_unknown_prompt_is_refused(embedder: Embedder) -> None:
 
 
 def test_tokens_are_counted_after_the_cut_and_with_special_ones(embedder: Embedder) -> None:
-    embeddings = embedder.embed(["the cat", "cat " * 100])
+    embeddings = embed(embedder, ["the cat", "cat " * 100])
     assert (embeddings.tokens, embeddings.truncated) == (4 + 24, 1)
 
 
@@ -142,7 +146,7 @@ def test_a_prompt_that_is_not_pooled_is_still_read(folders: Folders, model_of: B
     expected = [
         reference.pooled(tiny.states([tiny.CLS, *ids, tiny.SEP]), [mode], skipped=prompt_tokens) for ids in texts
     ]
-    np.testing.assert_allclose(embedder.embed(TEXTS, prompt_name="query").vectors, expected, atol=TOLERANCE)
+    np.testing.assert_allclose(embed(embedder, TEXTS, prompt_name="query").vectors, expected, atol=TOLERANCE)
 
 
 def test_without_a_prompt_everything_is_pooled(folders: Folders, model_of: BundleOf) -> None:
@@ -160,8 +164,8 @@ def test_a_decoder_gets_its_positions_and_an_empty_cache(
     inputs["past_key_values.0.key"] = {"feed": "zeros", "dtype": "float16", "shape": ["batch", 2, 0, 4]}
     entry = tiny.embedder_entry(tmp_path, inputs=inputs, pooling=["lasttoken"], padding_side=side)
     expected = [reference.unit(tiny.decoder_states([tiny.CLS, *tiny.ids_of(text), tiny.SEP])[-1]) for text in TEXTS]
-    embedder = embedder_of(model_of(entry), max_batch_tokens=max_batch_tokens)
-    np.testing.assert_allclose(vectors(embedder, *TEXTS), expected, atol=TOLERANCE)
+    together = embed(embedder_of(model_of(entry)), TEXTS, max_batch_tokens=max_batch_tokens).vectors
+    np.testing.assert_allclose(together, expected, atol=TOLERANCE)
 
 
 def test_dense_layers_come_between_pooling_and_the_unit_length(tmp_path: Path, model_of: BundleOf) -> None:
@@ -172,20 +176,21 @@ def test_dense_layers_come_between_pooling_and_the_unit_length(tmp_path: Path, m
     save_file({"linear.weight": wide, "linear.bias": bias}, tmp_path / "2.safetensors")
     save_file({"linear.weight": narrow}, tmp_path / "3.safetensors")
     sizes = ({"in_features": 32, "out_features": 48}, {"in_features": 48, "out_features": 24})
-    dense = [
-        {"weights": "2.safetensors", **sizes[0], "bias": True, "activation": "tanh"},
-        {"weights": "3.safetensors", **sizes[1], "bias": False, "activation": "identity"},
+    settled = {"kind": "dense", "residual": False}
+    layers = [
+        {**settled, "weights": "2.safetensors", **sizes[0], "bias": True, "activation": "tanh"},
+        {**settled, "weights": "3.safetensors", **sizes[1], "bias": False, "activation": "identity"},
     ]
-    embedder = embedder_of(model_of(tiny.embedder_entry(tmp_path, dense=dense, dimensions=[24, 8])))
+    embedder = embedder_of(model_of(tiny.embedder_entry(tmp_path, layers=layers, dimensions=[24, 8])))
     means = np.array([tiny.states([tiny.CLS, *tiny.ids_of(text), tiny.SEP]).mean(axis=0) for text in TEXTS])
     layered = np.tanh(means @ wide.astype(np.float64).T + bias) @ narrow.astype(np.float64).T
     np.testing.assert_allclose(vectors(embedder, *TEXTS), [reference.unit(row) for row in layered], atol=TOLERANCE)
-    cut = embedder.embed(TEXTS, dimensions=8).vectors
+    cut = embed(embedder, TEXTS, dimensions=8).vectors
     np.testing.assert_allclose(cut, [reference.unit(row[:8]) for row in layered], atol=TOLERANCE)
 
 
 def test_logits_equal_an_independent_computation(reranker: Reranker) -> None:
-    ranking = reranker.rerank(QUERY, TEXTS, raw_scores=True)
+    ranking = rerank(reranker, QUERY, TEXTS, raw_scores=True)
     reference = [tiny.logit(QUERY, TEXTS[position]) for position in ranking.positions]
     np.testing.assert_allclose(ranking.scores, reference, atol=SCORE_TOLERANCE)
 
@@ -193,31 +198,31 @@ def test_logits_equal_an_independent_computation(reranker: Reranker) -> None:
 def test_documents_come_best_first(reranker: Reranker) -> None:
     logits = [tiny.logit(QUERY, text) for text in TEXTS]
     expected = sorted(range(len(TEXTS)), key=lambda position: -logits[position])
-    assert reranker.rerank(QUERY, TEXTS, raw_scores=True).positions == expected
+    assert rerank(reranker, QUERY, TEXTS, raw_scores=True).positions == expected
 
 
 def test_scores_are_activated_as_the_bundle_says(reranker: Reranker) -> None:
-    raw = np.array(reranker.rerank(QUERY, TEXTS, raw_scores=True).scores)
-    np.testing.assert_allclose(reranker.rerank(QUERY, TEXTS).scores, 1 / (1 + np.exp(-raw)), atol=TOLERANCE)
+    raw = np.array(rerank(reranker, QUERY, TEXTS, raw_scores=True).scores)
+    np.testing.assert_allclose(rerank(reranker, QUERY, TEXTS).scores, 1 / (1 + np.exp(-raw)), atol=TOLERANCE)
 
 
 def test_equal_documents_keep_their_order(reranker: Reranker) -> None:
-    assert reranker.rerank("cat", ["rates", "cat", "rates", "cat"]).positions == [1, 3, 0, 2]
+    assert rerank(reranker, "cat", ["rates", "cat", "rates", "cat"]).positions == [1, 3, 0, 2]
 
 
 def test_a_batch_of_pairs_equals_single_pairs(reranker: Reranker) -> None:
-    ranking = reranker.rerank(QUERY, TEXTS, raw_scores=True)
-    singles = [reranker.rerank(QUERY, [TEXTS[at]], raw_scores=True).scores[0] for at in ranking.positions]
+    ranking = rerank(reranker, QUERY, TEXTS, raw_scores=True)
+    singles = [rerank(reranker, QUERY, [TEXTS[at]], raw_scores=True).scores[0] for at in ranking.positions]
     np.testing.assert_allclose(ranking.scores, singles, atol=SCORE_TOLERANCE)
 
 
 def test_only_the_top_n_are_kept_and_all_are_counted(reranker: Reranker) -> None:
-    ranking = reranker.rerank("cat", ["rates", "cat"], top_n=1)
+    ranking = rerank(reranker, "cat", ["rates", "cat"], top_n=1)
     assert (ranking.positions, len(ranking.scores), ranking.tokens) == ([1], 1, 10)
 
 
 def test_loading_gives_what_the_task_says(bundle: Bundle) -> None:
-    loaded = [load(model, threads=1, max_batch_tokens=64) for model in bundle.models]
+    loaded = [load(model, threads=1) for model in bundle.models]
     assert [type(model) for model in loaded] == [Embedder, Reranker]
 
 
@@ -249,8 +254,8 @@ def test_an_output_that_does_not_fit_the_bundle_fails_the_load(
 def test_a_reranker_with_several_labels_fails_the_load(folders: Folders, model_of: BundleOf) -> None:
     entry = tiny.reranker_entry(folders.embedder, output="sentence_embedding")
     assert load_message(model_of(entry)) == (
-        "model `ranker`: output `sentence_embedding` has shape `[1, 32]` for `1` pair(s), "
-        "and a reranker has one logit a pair"
+        "model `ranker`: output `sentence_embedding` has shape `[1, 32]` for `1` text(s), "
+        "and the bundle says `1` label(s)"
     )
 
 
@@ -273,7 +278,7 @@ def test_a_text_without_a_single_token_is_refused(tmp_path: Path, model_of: Bund
     bare.pre_tokenizer = pre_tokenizers.Whitespace()
     bare.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(EmptyError) as caught:
-        embedder_of(model_of(tiny.embedder_entry(tmp_path))).embed(["cat", " "])
+        embed(embedder_of(model_of(tiny.embedder_entry(tmp_path))), ["cat", " "])
     assert caught.value.message == "text `1` has no tokens"
 
 

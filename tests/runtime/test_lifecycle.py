@@ -3,11 +3,12 @@
 import json
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runtime import tiny
+from tests.runtime import slow, tiny
 from tests.runtime.conftest import Folders
 from tests.runtime.server import Server, free_port, run_command, running_server
 
@@ -61,6 +62,58 @@ def test_a_second_ctrl_c_ends_the_process_at_once_and_quietly(folders: Folders) 
         server.process.send_signal(signal.SIGINT)
         assert server.wait() == 130
         assert messages(server)[-2:] == ["Shutting down", f"Finished server process [{server.process.pid}]"]
+
+
+def test_sigterm_makes_a_server_unready_at_once_while_it_still_answers(folders: Folders) -> None:
+    with running_server(folders.bundle, shutdown_delay_s="60") as server:
+        assert server.request("GET", "/readyz").status == 200
+        server.process.terminate()
+        while (answer := server.request("GET", "/readyz")).status == 200:
+            pass
+        assert (answer.status, answer.body) == (503, {"status": "draining"})
+        assert server.request("GET", "/health").body == {"status": "draining"}
+        assert server.request("GET", "/livez").body == {"status": "ok"}
+        assert server.post("/v1/embeddings", {"input": "cat"}).status == 200
+        # the second signal does not wait for the load balancer
+        assert server.terminate() == 0
+
+
+def test_sigterm_loses_none_of_what_waits_for_a_slow_model(tmp_path: Path) -> None:
+    tiny.write_embedder(tmp_path)
+    slow.slow_down(tmp_path / "onnx" / "model.onnx", products=8)
+    bundle = tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(tmp_path))
+    body = b'{"input": ["cat", "rates", "cat", "rates", "cat", "rates", "cat", "rates"]}'
+    head = b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with running_server(bundle, max_batch_tokens="3") as server:
+        connections = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(10)]
+        for connection in connections:
+            connection.sendall(head % len(body) + body)
+        while server.metric("te_request_count", method="batch") < 10:
+            pass
+        server.process.terminate()
+        answers = [connection.makefile("rb").readline() for connection in connections]
+        assert (set(answers), server.terminate()) == ({b"HTTP/1.1 200 OK\r\n"}, 0)
+        for connection in connections:
+            connection.close()
+
+
+def test_a_thread_that_dies_ends_the_process_with_1_and_answers_first(folders: Folders) -> None:
+    script = """if True:
+        import sys, threading
+        from runtime import __main__, embedder
+        forward = embedder.Embedder.forward
+        def dying(self, entries):
+            if threading.current_thread().name.startswith("lane"):
+                raise SystemExit("died")
+            return forward(self, entries)
+        embedder.Embedder.forward = dying
+        sys.exit(__main__.main([]))
+    """
+    with running_server(folders.bundle, command=(sys.executable, "-c", script)) as server:
+        assert server.post("/v1/embeddings", {"input": "cat"}).status == 500
+        assert server.process.wait(20) == 1
+        server.terminate()
+        assert server.log[-1] == "error: a thread that runs the models has died: SystemExit('died')"
 
 
 def test_a_log_is_lines_of_json(folders: Folders) -> None:

@@ -26,3 +26,9 @@ def test_an_exception_stays_on_the_same_line() -> None:
         line = JsonFormatter().format(record("failed", failed=True))
     assert "\n" not in line
     assert json.loads(line)["exception"].endswith("'broken'")
+
+
+def test_the_id_of_a_request_is_named_where_there_is_one() -> None:
+    made = record("failed")
+    made.__dict__["request_id"] = "id-1"
+    assert json.loads(JsonFormatter().format(made))["request_id"] == "id-1"

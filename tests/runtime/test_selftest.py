@@ -11,7 +11,7 @@ from tests.runtime.conftest import Folders
 
 def report_of(tmp_path: Path, entry: dict[str, Any]) -> ModelReport:
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
-    return check_model(model, threads=1, max_batch_tokens=4096)
+    return check_model(model, threads=1)
 
 
 def outcomes(report: ModelReport) -> list[tuple[str, bool]]:
@@ -23,7 +23,7 @@ def failed(report: ModelReport) -> list[str]:
 
 
 def test_an_embedder_passes_every_check(bundle: Bundle) -> None:
-    report = check_model(bundle.models[0], threads=1, max_batch_tokens=4096)
+    report = check_model(bundle.models[0], threads=1)
     assert (report.name, report.passed, outcomes(report)) == (
         "tiny",
         True,
@@ -38,11 +38,31 @@ def test_an_embedder_passes_every_check(bundle: Bundle) -> None:
 
 
 def test_a_reranker_passes_every_check(bundle: Bundle) -> None:
-    report = check_model(bundle.models[1], threads=1, max_batch_tokens=4096)
+    report = check_model(bundle.models[1], threads=1)
     assert (report.passed, outcomes(report)) == (
         True,
         [("relevant_beats_unrelated", True), ("batch_equals_singles", True)],
     )
+
+
+def test_a_classifier_passes_every_check(folders: Folders, tmp_path: Path) -> None:
+    report = report_of(tmp_path, tiny.classifier_entry(folders.classifier))
+    assert (report.passed, outcomes(report)) == (
+        True,
+        [("different_texts_differ", True), ("batch_equals_singles", True)],
+    )
+
+
+def test_a_classifier_that_does_not_see_the_text_fails(tmp_path: Path) -> None:
+    graph = tmp_path / "onnx" / "model.onnx"
+    nodes = [
+        helper.make_node("Gather", ["segments", "token_type_ids"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["logits"], axes=[1], keepdims=0),
+    ]
+    tiny.write_graph(graph, nodes=nodes, outputs={"logits": ["batch", "labels"]})
+    tiny.write_tokenizer(tmp_path)
+    labels = [f"LABEL_{number}" for number in range(tiny.HIDDEN)]
+    assert failed(report_of(tmp_path, tiny.classifier_entry(tmp_path, labels=labels))) == ["different_texts_differ"]
 
 
 def test_what_is_not_normalised_is_not_asked_for_its_norm(folders: Folders, tmp_path: Path) -> None:
@@ -89,7 +109,7 @@ def test_a_model_that_does_not_load_is_a_failed_check(folders: Folders, tmp_path
 
 def test_the_files_are_checked_where_that_is_asked(folders: Folders, tmp_path: Path) -> None:
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", tiny.embedder_entry(folders.embedder))).models
-    report = check_model(model, threads=1, max_batch_tokens=4096, with_files=True)
+    report = check_model(model, threads=1, with_files=True)
     assert (report.passed, outcomes(report)[0]) == (True, ("files", True))
 
 
@@ -99,7 +119,7 @@ def test_a_file_that_is_not_the_locked_one_fails_with_both_digests(folders: Fold
     entry["files"]["tokenizer.json"]["sha256"] = "0" * 64
     entry["files"]["lost.json"] = {"size_bytes": 1, "sha256": "1" * 64}
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
-    report = check_model(model, threads=1, max_batch_tokens=4096, with_files=True)
+    report = check_model(model, threads=1, with_files=True)
     assert failed(report) == ["files"]
     assert report.checks[0].detail == (
         "`lost.json` can't be read: No such file or directory; "

@@ -1,182 +1,22 @@
-"""What a real process answers over HTTP."""
+"""What a real process answers over HTTP, whatever the dialect: paths, methods, bodies, keys, ids and origins."""
 
-import base64
 import http.client
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.runtime import tiny
-from tests.runtime.server import Answer, Server
-
-TOLERANCE = 1e-6
-TEXTS = ["The cat sits on the warm windowsill.", "rates"]
-
-
-def openai_error(message: str, *, param: str | None = None, code: str | None = None) -> dict[str, object]:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
-
-
-def native_error(message: str, *, error_type: str = "Validation") -> dict[str, str]:
-    return {"error": message, "error_type": error_type, "message": message}
-
-
-def status_and_body(answer: Answer) -> tuple[int, object]:
-    return answer.status, answer.body
+from runtime.routes import ROUTES
+from tests.runtime.conftest import Folders
+from tests.runtime.server import Answer, Server, run_command, running_server
+from tests.runtime.wire import cohere_error, native_error, openai_error, status_and_body
 
 
 def test_health_is_ok_once_models_are_loaded(server: Server) -> None:
     assert status_and_body(server.request("GET", "/health")) == (200, {"status": "ok"})
-
-
-def test_embeddings_come_in_openais_shape(server: Server) -> None:
-    body = server.post("/v1/embeddings", {"model": "tiny", "input": TEXTS}).body
-    vectors = [item.pop("embedding") for item in body["data"]]
-    assert body == {
-        "object": "list",
-        "data": [{"object": "embedding", "index": 0}, {"object": "embedding", "index": 1}],
-        "model": "tiny",
-        "usage": {"prompt_tokens": 13, "total_tokens": 13},
-    }
-    np.testing.assert_allclose(vectors, [tiny.embedding(text) for text in TEXTS], atol=TOLERANCE)
-
-
-def test_one_text_is_embedded_as_a_list_of_one_is(server: Server) -> None:
-    alone = server.post("/v1/embeddings", {"input": "rates"})
-    assert alone.body == server.post("/v1/embeddings", {"input": ["rates"]}).body
-
-
-def test_base64_holds_the_same_float32(server: Server) -> None:
-    numbers = server.post("/v1/embeddings", {"input": "rates"}).body["data"][0]["embedding"]
-    encoded = server.post("/v1/embeddings", {"input": "rates", "encoding_format": "base64"}).body
-    decoded = np.frombuffer(base64.b64decode(encoded["data"][0]["embedding"]), dtype="<f4")
-    np.testing.assert_array_equal(decoded, np.array(numbers, dtype=np.float32))
-
-
-def test_fewer_dimensions_are_cut_and_normalised(server: Server) -> None:
-    answer = server.post("/v1/embeddings", {"input": "rates", "dimensions": 16})
-    reference = tiny.embedding("rates", dimensions=16)
-    np.testing.assert_allclose(answer.body["data"][0]["embedding"], reference, atol=TOLERANCE)
-
-
-def test_a_prompt_is_chosen_by_its_name(server: Server) -> None:
-    answer = server.post("/v1/embeddings", {"input": "rates", "prompt_name": "query"})
-    reference = tiny.embedding("search query: rates")
-    np.testing.assert_allclose(answer.body["data"][0]["embedding"], reference, atol=TOLERANCE)
-
-
-def test_null_is_absent(server: Server) -> None:
-    fields = ("model", "encoding_format", "dimensions", "prompt_name", "user")
-    answer = server.post("/v1/embeddings", {"input": "rates", **dict.fromkeys(fields)})
-    assert answer.body == server.post("/v1/embeddings", {"input": "rates"}).body
-
-
-def test_truncated_texts_are_counted_in_a_header(server: Server) -> None:
-    cut = server.post("/v1/embeddings", {"input": ["cat", "cat " * 99]})
-    whole = server.post("/v1/embeddings", {"input": ["cat"]})
-    assert (cut.headers["x-truncated"], "x-truncated" in whole.headers) == ("1", False)
-
-
-@pytest.mark.parametrize(
-    ("request_body", "status", "error"),
-    [
-        ({"input": ""}, 400, openai_error("text `0` is empty", param="input")),
-        ({"input": ["a", ""]}, 400, openai_error("text `1` is empty", param="input")),
-        ({"input": []}, 400, openai_error("there is nothing in it", param="input")),
-        ({"input": [1, 2]}, 400, openai_error("token ids are not read here, send text", param="input")),
-        ({"input": [[1], [2]]}, 400, openai_error("token ids are not read here, send text", param="input")),
-        ({"input": 1}, 400, openai_error("Expected `str | array`, got `int`", param="input")),
-        (
-            {"input": ["a"] * 65},
-            400,
-            openai_error("`65` texts are more than `64`, the limit of a request", param="input"),
-        ),
-        (
-            {"input": "a", "dimensions": 5},
-            400,
-            openai_error("`5` is not among this model's dimensions: 32, 16", param="dimensions"),
-        ),
-        (
-            {"input": "a", "model": "ranker"},
-            404,
-            openai_error(
-                "no embedding model here is called `ranker`, name `tiny`", param="model", code="model_not_found"
-            ),
-        ),
-    ],
-)
-def test_what_is_wrong_with_an_embeddings_request_is_said_as_openai_does(
-    server: Server, request_body: object, status: int, error: object
-) -> None:
-    assert status_and_body(server.post("/v1/embeddings", request_body)) == (status, error)
-
-
-def sigmoid(logit: float) -> float:
-    return float(1 / (1 + np.exp(-logit)))
-
-
-def test_documents_are_ranked_in_coheres_and_jinas_shape(server: Server) -> None:
-    answer = server.post("/rerank", {"model": "ranker", "query": "interest", "documents": ["cat", "rates", "interest"]})
-    scores = [item.pop("relevance_score") for item in answer.body["results"]]
-    assert answer.body == {
-        "model": "ranker",
-        "results": [{"index": 2}, {"index": 0}, {"index": 1}],
-        "usage": {"prompt_tokens": 15, "total_tokens": 15},
-    }
-    reference = [sigmoid(tiny.logit("interest", document)) for document in ("interest", "cat", "rates")]
-    np.testing.assert_allclose(scores, reference, atol=TOLERANCE)
-
-
-def test_documents_are_returned_when_asked_for(server: Server) -> None:
-    asked = {"query": "cat", "documents": ["rates", {"text": "cat"}], "return_documents": True, "top_n": 1}
-    (result,) = server.post("/rerank", asked).body["results"]
-    assert (result["index"], result["document"]) == (1, {"text": "cat"})
-
-
-def test_texts_are_ranked_in_teis_shape(server: Server) -> None:
-    ranked = server.post("/rerank", {"query": "cat", "texts": ["rates", "cat"], "return_text": True}).body
-    scores = [item.pop("score") for item in ranked]
-    assert ranked == [{"index": 1, "text": "cat"}, {"index": 0, "text": "rates"}]
-    reference = [sigmoid(tiny.logit("cat", text)) for text in ("cat", "rates")]
-    np.testing.assert_allclose(scores, reference, atol=TOLERANCE)
-
-
-def test_raw_scores_are_logits(server: Server) -> None:
-    (item,) = server.post("/rerank", {"query": "cat", "texts": ["rates"], "raw_scores": True}).body
-    assert set(item) == {"index", "score"}
-    assert item["score"] == pytest.approx(tiny.logit("cat", "rates"), abs=1e-5)
-
-
-def test_equal_scores_keep_the_order_of_the_documents(server: Server) -> None:
-    ranked = server.post("/rerank", {"query": "cat", "texts": ["rates", "cat", "rates", "cat"]}).body
-    assert [item["index"] for item in ranked] == [1, 3, 0, 2]
-
-
-@pytest.mark.parametrize(
-    ("request_body", "status", "error"),
-    [
-        ({"documents": ["a"]}, 422, native_error("Object missing required field `query`")),
-        ({"query": "a"}, 422, native_error("Object missing required field `documents` (or `texts`)")),
-        (
-            {"query": "a", "documents": ["a"], "texts": ["a"]},
-            422,
-            native_error("`texts`: give `documents` or `texts`, not both"),
-        ),
-        ({"query": "a", "texts": []}, 400, native_error("`texts`: there is nothing in it", error_type="Empty")),
-        ({"query": "", "texts": ["a"]}, 400, native_error("`query`: the query is empty", error_type="Empty")),
-        ({"query": "a", "texts": ["a", 1]}, 422, native_error("`texts[1]`: Expected `str`, got `int`")),
-        ({"query": "a", "documents": ["a"], "top_n": 0}, 422, native_error("`top_n`: Expected `int` >= 1")),
-        (
-            {"query": "a", "documents": ["a"], "model": "tiny"},
-            404,
-            native_error("`model`: no reranker here is called `tiny`, name `ranker`"),
-        ),
-    ],
-)
-def test_what_is_wrong_with_a_rerank_request_is_said_in_both_dialects(
-    server: Server, request_body: object, status: int, error: object
-) -> None:
-    assert status_and_body(server.post("/rerank", request_body)) == (status, error)
 
 
 def test_an_unknown_path_under_v1_is_refused_as_openai_does(server: Server) -> None:
@@ -187,7 +27,15 @@ def test_an_unknown_path_under_v1_is_refused_as_openai_does(server: Server) -> N
 
 
 def test_an_unknown_path_is_refused(server: Server) -> None:
-    assert status_and_body(server.request("GET", "/")) == (404, native_error("there is no `/` here"))
+    assert status_and_body(server.request("GET", "/no")) == (404, native_error("there is no `/no` here"))
+
+
+def test_an_unknown_path_under_v2_is_refused_as_cohere_does(server: Server) -> None:
+    assert status_and_body(server.post("/v2/chat", {})) == (404, cohere_error("there is no `/v2/chat` here"))
+
+
+def test_a_path_with_a_stroke_too_many_is_none(server: Server) -> None:
+    assert server.post("/embed/", {"inputs": "cat"}).status == 404
 
 
 def test_another_method_is_refused_with_those_that_are_taken(server: Server) -> None:
@@ -230,3 +78,142 @@ def test_a_body_of_undeclared_length_is_limited_too(server: Server) -> None:
     connection.request("POST", "/rerank", iter([b" " * 60_000] * 3), {"Content-Type": "application/json"})
     assert connection.getresponse().status == 413
     connection.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text("from-the-file\n\nanother\n")
+    with running_server(
+        folders.bundle,
+        api_key="from-the-environment",
+        api_key_file=str(keys),
+        cors_allow_origin="https://a.example",
+        body_timeout_s="1",
+    ) as server:
+        yield server
+
+
+def asked_with(server: Server, path: str, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return server.request(
+        "POST", path, b'{"inputs": "cat", "input": "cat"}', {"Content-Type": "application/json", **named}
+    )
+
+
+@pytest.mark.parametrize("key", ["from-the-environment", "from-the-file", "another"])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_each_key_opens(guarded: Server, scheme: str, key: str) -> None:
+    assert asked_with(guarded, "/v1/embeddings", Authorization=f"{scheme} {key}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({}, "send one of this server's keys: `Authorization: Bearer KEY`"),
+        ({"Authorization": "Basic YTpi"}, "send one of this server's keys: `Authorization: Bearer KEY`"),
+        ({"Authorization": "Bearer "}, "send one of this server's keys: `Authorization: Bearer KEY`"),
+        ({"Authorization": "Bearer from-the"}, "the key is none of this server's"),
+        ({"Authorization": "Bearer \xe9"}, "the key is none of this server's"),
+    ],
+)
+def test_without_a_key_nothing_is_embedded(guarded: Server, headers: dict[str, str], message: str) -> None:
+    answer = asked_with(guarded, "/v1/embeddings", **headers)
+    assert (answer.headers["www-authenticate"], *status_and_body(answer)) == (
+        "Bearer",
+        401,
+        openai_error(message, kind="authentication_error", code="invalid_api_key"),
+    )
+
+
+def test_what_is_public_needs_no_key(guarded: Server) -> None:
+    statuses = {
+        (route.method, route.path): guarded.request(route.method, route.path.replace("{model}", "tiny")).status
+        for route in ROUTES
+    }
+    open_to_all = {path for (_, path), status in statuses.items() if status != 401}
+    assert open_to_all == {"/health", "/readyz", "/livez", "/metrics"}
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+def test_the_documentation_needs_no_key(guarded: Server, path: str) -> None:
+    assert guarded.request("GET", path).status == 200
+
+
+def test_the_probe_sends_a_key(guarded: Server) -> None:
+    arguments = ("probe", "/embed", "--json", '{"inputs": "cat"}')
+    done = run_command(*arguments, hostname="127.0.0.1", http_port=str(guarded.port), api_key="from-the-environment")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_key_file_without_a_key_does_not_open_the_server(folders: Folders, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n")
+    done = run_command(bundle=str(folders.bundle), api_key_file=str(file))
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: `RUNTIME_API_KEY_FILE`: `{file}` has to hold one key a line, "
+        "printable ASCII without spaces and commas\n",
+    )
+
+
+def test_a_browser_may_send_a_key_and_json_from_an_origin_that_is_named(guarded: Server) -> None:
+    answer = preflight(guarded, "https://a.example")
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    assert answer.headers["access-control-allow-headers"] == "authorization,content-type,x-stainless-os"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+
+
+def test_a_browser_may_not_from_another(guarded: Server) -> None:
+    answer = preflight(guarded, "https://b.example")
+    assert (answer.status, answer.headers.get("access-control-allow-origin")) == (400, None)
+
+
+def test_a_browser_can_read_why_it_was_refused(guarded: Server) -> None:
+    answer = asked_with(guarded, "/v1/embeddings", Origin="https://a.example")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, "https://a.example")
+    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+
+
+def test_no_other_origin_is_let_in_unless_it_is_named(server: Server) -> None:
+    answer = asked_with(server, "/v1/embeddings", Origin="https://a.example")
+    assert (answer.status, answer.headers.get("access-control-allow-origin")) == (200, None)
+
+
+def preflight(server: Server, origin: str) -> Answer:
+    asked = "authorization,content-type,x-stainless-os"
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
+    return server.request("OPTIONS", "/v1/embeddings", None, headers)
+
+
+def test_the_id_of_a_request_is_given_back(server: Server) -> None:
+    assert asked_with(server, "/embed", X_Request_Id="trace-1/2").headers["x-request-id"] == "trace-1/2"
+
+
+@pytest.mark.parametrize("sent", ["", "two words", "a" * 129, "\xe9", '"quoted"'])
+def test_an_id_that_is_not_fit_for_a_log_is_replaced(server: Server, sent: str) -> None:
+    given = asked_with(server, "/embed", X_Request_Id=sent).headers["x-request-id"]
+    assert re.fullmatch(r"[0-9a-f]{32}", given)
+
+
+def test_an_error_has_an_id_too(server: Server) -> None:
+    assert asked_with(server, "/no", X_Request_Id="trace-1").headers["x-request-id"] == "trace-1"
+
+
+def test_a_body_that_does_not_come_is_given_up(guarded: Server) -> None:
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as connection:
+        head = "POST /v2/embed HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+        connection.sendall(f"{head}Authorization: Bearer another\r\n\r\n{{".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert (answer.status, answer.getheader("connection"), body) == (
+        408,
+        "close",
+        cohere_error("the body did not arrive within `1` s"),
+    )

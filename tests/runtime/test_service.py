@@ -1,10 +1,15 @@
+import asyncio
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from runtime.admission import Admission
 from runtime.bundle import Bundle, read_bundle
+from runtime.classifier import Classes, Input
 from runtime.errors import InvalidError, UnknownModelError
-from runtime.service import choose
+from runtime.metrics import Metrics
+from runtime.service import Service, choose
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
 
@@ -53,3 +58,51 @@ def test_a_task_without_models_is_said(two_embedders: Bundle) -> None:
     with pytest.raises(UnknownModelError) as caught:
         choose(two_embedders, task="reranker", name=None)
     assert caught.value.message == "there is no reranker here"
+
+
+PAIR = ("cat", "rates")
+
+
+async def asked(bundle: Bundle, name: str | None, *inputs: Input) -> tuple[str, Classes]:
+    admission = Admission(max_entries=64, max_tokens=4096)
+    service = Service(
+        bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=64, admission=admission, metrics=Metrics()
+    )
+    await service.load(on_death=lambda error: pytest.fail(str(error)))
+    model, classes = await service.classify(inputs or [PAIR], model=name)
+    return model.name, classes
+
+
+@pytest.fixture
+def three_tasks(folders: Folders, tmp_path: Path) -> Bundle:
+    entries = [
+        tiny.embedder_entry(folders.embedder),
+        tiny.reranker_entry(folders.reranker),
+        tiny.classifier_entry(folders.classifier),
+    ]
+    return read_bundle(tiny.write_bundle(tmp_path / "bundle.json", *entries))
+
+
+@pytest.mark.parametrize("name", [None, "sorter", "test/tiny-classifier"])
+def test_a_classifier_scores_texts_and_pairs(three_tasks: Bundle, name: str | None) -> None:
+    model, classes = asyncio.run(asked(three_tasks, name, "cat", PAIR))
+    logits = np.array([tiny.class_logits("cat"), tiny.class_logits("cat", "rates")])
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classes.scores, expected, atol=1e-6)
+    assert (model, classes.labels, classes.tokens) == ("sorter", tiny.LABELS, 3 + 5)
+
+
+def test_a_reranker_that_is_named_classifies_too(three_tasks: Bundle) -> None:
+    model, classes = asyncio.run(asked(three_tasks, "ranker"))
+    np.testing.assert_allclose(classes.scores, [[1 / (1 + np.exp(-tiny.logit(*PAIR)))]], atol=1e-6)
+    assert (model, classes.labels) == ("ranker", ("LABEL_0",))
+
+
+def test_where_there_is_no_classifier_the_reranker_is_meant(bundle: Bundle) -> None:
+    assert asyncio.run(asked(bundle, None))[0] == "ranker"
+
+
+def test_a_name_of_neither_is_no_classifier_s(three_tasks: Bundle) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        asyncio.run(asked(three_tasks, "tiny"))
+    assert caught.value.message == "no classifier here is called `tiny`, name `sorter`"

@@ -18,7 +18,7 @@ IDS = (tiny.CLS, 8, 9, tiny.SEP)
 
 
 def one_text(*ids: int) -> Batch:
-    return pad([Entry(ids=ids, type_ids=(0,) * len(ids), truncated=False)], pad_token_id=tiny.PAD, side="right")
+    return pad([Entry(ids=ids, type_ids=(0,) * len(ids))], pad_token_id=tiny.PAD, side="right")
 
 
 def fed(*names: str, dtype: Dtype = "int64") -> dict[str, Input]:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from runtime import selftest
 
 HIDDEN = 32
+LABELS = ("contradiction", "entailment", "neutral")
 WORDS = sorted(
     {
         word.strip(".?").lower()
@@ -28,6 +29,14 @@ PAD, UNK, CLS, SEP = range(4)
 _random = np.random.default_rng(20261123)
 WORD_EMBEDDINGS = _random.normal(size=(len(VOCABULARY), HIDDEN)).astype(np.float32)
 SEGMENT_EMBEDDINGS = (_random.normal(size=(2, HIDDEN)) / 4).astype(np.float32)
+
+_UNSCORED: dict[str, Any] = {"answer_tokens": [], "template": None, "windows": None}
+_USUAL: dict[str, Any] = {
+    "padding_side": "right",
+    "first_position": 0,
+    "quantizes_dynamically": False,
+    "batching": True,
+}
 
 Arrays = NDArray[np.float64]
 Nodes = list[onnx.NodeProto]
@@ -139,6 +148,27 @@ def write_reranker(folder: Path) -> None:
     write_tokenizer(folder)
 
 
+def write_classifier(folder: Path) -> None:
+    """Write a classifier of three labels, and its tokenizer: a logit is the mean word at the label's number."""
+    nodes = [
+        helper.make_node("Gather", ["words", "input_ids"], ["word"]),
+        helper.make_node("Cast", ["attention_mask"], ["weights"], to=TensorProto.FLOAT),
+        *_weighted_mean("word", weights="weights", output="mean", keep_axis=False),
+        helper.make_node("Constant", [], ["labels"], value_ints=range(len(LABELS))),
+        helper.make_node("Gather", ["mean", "labels"], ["logits"], axis=1),
+    ]
+    outputs: dict[str, list[str | int]] = {"logits": ["batch", len(LABELS)]}
+    write_graph(folder / "onnx" / "model.onnx", nodes=nodes, outputs=outputs)
+    write_tokenizer(folder)
+
+
+def class_logits(*texts: str) -> Arrays:
+    """Compute the tiny classifier's logits of one text or pair alone."""
+    ids = [CLS, *(token for text in texts for token in (*ids_of(text), SEP))]
+    logits: Arrays = WORD_EMBEDDINGS.astype(np.float64)[ids].mean(axis=0)[: len(LABELS)]
+    return logits
+
+
 def reranker_nodes(output: str) -> Nodes:
     """Compute [batch, 1], higher for texts that share words."""
     return [
@@ -215,15 +245,18 @@ def embedder_entry(folder: Path, **changes: object) -> dict[str, Any]:
         "output": "last_hidden_state",
         "pooling": ["mean"],
         "include_prompt": True,
-        "dense": [],
+        "layers": [],
         "normalize": True,
         "dimensions": [HIDDEN, 16],
+        "adapters": {},
+        "labels": [],
+        "activation": None,
+        **_UNSCORED,
         "prompts": {"query": "search query: "},
         "default_prompt": None,
         "max_length": 24,
         "pad_token_id": PAD,
-        "padding_side": "right",
-        "activation": None,
+        **_USUAL,
         "files": baked_files(folder),
         **changes,
     }
@@ -242,18 +275,28 @@ def reranker_entry(folder: Path, **changes: object) -> dict[str, Any]:
         "output": "logits",
         "pooling": [],
         "include_prompt": True,
-        "dense": [],
+        "layers": [],
         "normalize": False,
         "dimensions": [],
+        "adapters": {},
+        "labels": ["LABEL_0"],
+        "activation": "sigmoid",
+        **_UNSCORED,
         "prompts": {},
         "default_prompt": None,
         "max_length": 32,
         "pad_token_id": PAD,
-        "padding_side": "right",
-        "activation": "sigmoid",
+        **_USUAL,
         "files": baked_files(folder),
         **changes,
     }
+
+
+def classifier_entry(folder: Path, **changes: object) -> dict[str, Any]:
+    """Describe the tiny classifier as `bundle.json` does."""
+    named = {"name": "sorter", "source": "test/tiny-classifier", "revision": "2" * 40}
+    decided = {"task": "classifier", "labels": list(LABELS), "activation": "softmax"}
+    return reranker_entry(folder, **{**named, **decided, **changes})
 
 
 def token_inputs(*names: str, dtype: str = "int64") -> dict[str, dict[str, Any]]:
@@ -271,7 +314,7 @@ def baked_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def write_bundle(file: Path, *entries: dict[str, Any], version: int = 1) -> Path:
+def write_bundle(file: Path, *entries: dict[str, Any], version: int = 2) -> Path:
     """Write `bundle.json`."""
     file.write_text(json.dumps({"version": version, "models": entries}), encoding="utf-8")
     return file

@@ -15,8 +15,9 @@ import ssl
 import struct
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http import HTTPStatus
@@ -56,16 +57,22 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer at all: the connection stays open until the client ends it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BodyFault:
     """What happens to the body of a file on its way; the headers announce the right one.
 
-    `sent_bytes` of it are sent and the connection ends, by a reset when `is_reset`; `is_corrupt` changes the first
-    byte; `replacement` is sent, with its own length, in its place.
+    `sent_bytes` of it are sent and the connection ends, by a reset when `is_reset`, or only when the client ends it
+    when `is_silent`; `is_corrupt` changes the first byte; `replacement` is sent, with its own length, in its place.
     """
 
     sent_bytes: int | None = None
     is_reset: bool = False
+    is_silent: bool = False
     is_corrupt: bool = False
     replacement: bytes | None = None
 
@@ -74,12 +81,12 @@ class BodyFault:
 class _Injected:
     """A fault, the paths of requests that it strikes as a pattern, and how often it still does; None is always."""
 
-    fault: Failure | BodyFault
+    fault: Failure | Silence | BodyFault
     pattern: str
     times: int | None
 
 
-FaultT = TypeVar("FaultT", Failure, BodyFault)
+FaultT = TypeVar("FaultT", Failure, Silence, BodyFault)
 
 
 class HubServer:
@@ -88,7 +95,7 @@ class HubServer:
     With `token` every request needs it; `gated` repositories list their files but give none away; `certificate`, a
     PEM file with its key, makes it speak HTTPS. Revisions in `gone` are not there any more, and those in `moved` are
     answered with another commit. `cards` and `tags` have what model cards say. `has_ranges` off sends whole files,
-    and `has_xet` announces large ones as the Hub's Xet storage does.
+    and `has_xet` announces large ones as the Hub's Xet storage does. `sent_bytes` counts bodies by the path asked for.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class HubServer:
         self.token = token
         self.gated = frozenset(gated)
         self.requests: list[Request] = []
+        self.sent_bytes: Counter[str] = Counter()
         self.failures: deque[Failure] = deque()
         self.has_ranges = True
         self.has_xet = False
@@ -147,7 +155,7 @@ class HubServer:
         """Answer the next `times` requests with `status`."""
         self.failures.extend([Failure(status=status, headers=headers or {})] * times)
 
-    def inject(self, fault: Failure | BodyFault, *, path: str, times: int | None = 1) -> None:
+    def inject(self, fault: Failure | Silence | BodyFault, *, path: str, times: int | None = 1) -> None:
         """Put `fault` into the next `times` answers (None: into all) to requests whose path matches `path`.
 
         `path` is a pattern such as `*/config.json`; `/content-network/*` are the bodies of large files alone.
@@ -167,6 +175,11 @@ class HubServer:
                     injected.times = None if injected.times is None else injected.times - 1
                     return injected.fault
         return None
+
+    def count(self, path: str, sent_bytes: int) -> None:
+        """Count what was sent to a client."""
+        with self._lock:
+            self.sent_bytes[path] += sent_bytes
 
     def commit(self, repository: str) -> str:
         """Return the commit that `main` of a repository stands at: it changes with any file."""
@@ -237,6 +250,9 @@ class _Handler(BaseHTTPRequestHandler):
         )
         path = unquote(urlsplit(self.path).path)
         try:
+            if hub.struck(path, Silence):
+                self._wait_for_the_end()
+                return
             if failure := hub.struck(path, Failure):
                 self._send(failure.status, b"", failure.headers)
                 return
@@ -251,6 +267,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._route(path)
         except _RefusedError as refused:
             self._send(refused.status, b"", refused.headers)
+
+    def _wait_for_the_end(self) -> None:
+        self.close_connection = True
+        with suppress(ConnectionError):
+            self.rfile.read(1)  # a client that waits for an answer sends nothing more
 
     def _authorize(self, authorization: str | None) -> None:
         token = self.server.hub.token
@@ -354,9 +375,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        self.wfile.write(body[: fault.sent_bytes] if fault else body)
+        sent = body[: fault.sent_bytes] if fault else body
+        self.server.hub.count(unquote(urlsplit(self.path).path), len(sent))
+        self.wfile.write(sent)
         if fault is not None and fault.sent_bytes is not None:
             self.close_connection = True
+            if fault.is_silent:
+                self._wait_for_the_end()
             if fault.is_reset:  # the base class would say goodbye first
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
                 os.close(self.connection.detach())

@@ -55,13 +55,17 @@ def graph(
     *,
     inputs: Mapping[str, int | tuple[int, Sequence[int | str]]] | None = None,
     external_data: Sequence[str] = (),
+    operators: Sequence[str] = (),
 ) -> bytes:
-    """Write an ONNX file with inputs (name to element type, or to that and a shape) and outputs (name to shape)."""
+    """Write an ONNX file with inputs (name to element type, or to that and a shape) and outputs (name to shape).
+
+    Its nodes are of `operators`, and compute nothing.
+    """
     shape = ["batch", "sequence"]
     taken = inputs or {"input_ids": TensorProto.INT64, "attention_mask": TensorProto.INT64}
     typed = {name: kind if isinstance(kind, tuple) else (kind, shape) for name, kind in taken.items()}
     proto = helper.make_graph(
-        [],
+        [helper.make_node(operator, ["x"], ["y"]) for operator in operators],
         "test",
         [helper.make_tensor_value_info(name, kind, sizes) for name, (kind, sizes) in typed.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions) for name, dimensions in outputs.items()],

@@ -1,0 +1,172 @@
+"""Own what the commands do with a manifest, once flags are values: lock, cache, build, remember; no flag, no exit code.
+
+`cli` imports it, and it imports what is slow, only where it is needed: `--help` and a run that changes nothing wait for
+neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder import report as reports
+from builder import unchanged
+from builder.console import Console
+from builder.errors import InputError
+from builder.settings import Settings
+
+if TYPE_CHECKING:
+    from builder.cache import Filled
+    from builder.engine import Engine
+    from builder.pipeline import Draft
+    from builder.plan import Plan
+
+
+def build(settings: Settings, *, console: Console) -> reports.Report:
+    """Build, test and tag every image, unless that would change nothing."""
+    secrets = {} if settings.supplies else _secrets(settings)
+    spared = _spared(settings, console)
+    if spared is not None:
+        return spared
+    if settings.supplies is not None:
+        return _made_offline(settings, settings.supplies, console)
+    return _made(settings, secrets, console)
+
+
+def _spared(settings: Settings, console: Console) -> reports.Report | None:
+    """Return the report of a run that would change nothing, which is told without building."""
+    memory = None if settings.no_cache else unchanged.recall(settings)
+    if memory is None:
+        return None
+    from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
+
+    with Engine.connect() as engine:
+        found = unchanged.report(memory, engine)
+    if found is not None:
+        console.say("nothing has changed since these images were made; --no-cache makes them again")
+    return found
+
+
+def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
+    """Lock, plan and run."""
+    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
+    from builder.engine import Engine  # noqa: PLC0415
+
+    draft = pipeline.draft(settings)
+    with Engine.connect() as engine, console.live():
+        draft = pipeline.pin_base(draft, engine.base_digest)
+        settle(draft, settings, console)
+        plan = pipeline.make_plan(draft, settings)
+        folders = _model_folders(plan, settings)
+        return _run(plan, settings, folders=folders, secrets=secrets, engine=engine, console=console)
+
+
+def _made_offline(settings: Settings, directory: Path, console: Console) -> reports.Report:
+    """Plan and run from a folder of supplies."""
+    from builder import offline  # noqa: PLC0415 - as above
+    from builder.engine import Engine  # noqa: PLC0415
+
+    # A manifest of the project's own has a lock and folders beside it, which are compared with the supplies each time.
+    folders = () if offline.is_own_manifest(settings, directory) else None
+    with Engine.connect() as engine, console.live():
+        plan = offline.plan(settings, directory, host=engine, console=console)
+        settings = replace(settings, build_network="none")
+        return _run(plan, settings, folders=folders, secrets={}, engine=engine, console=console)
+
+
+def _run(
+    plan: "Plan",
+    settings: Settings,
+    *,
+    folders: tuple[str, ...] | None,
+    secrets: Mapping[str, bytes],
+    engine: "Engine",
+    console: Console,
+) -> reports.Report:
+    """Make the images, and remember that where it succeeded and `folders` are known to hold all that they depend on."""
+    from builder import pipeline  # noqa: PLC0415 - as above
+
+    fingerprint = "" if folders is None else unchanged.fingerprint(settings, folders)
+    results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
+    made = reports.make(results)
+    if folders is not None and plan.is_repeatable and all(result.error is None for result in results):
+        bases = {image.built_on: engine.image_id(image.built_on) for image in plan.images}
+        memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
+        unchanged.remember(settings, memory)
+    return made
+
+
+def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
+    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
+    models = [model for image in plan.images for model in image.models if model.folder]
+    return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
+
+
+def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":
+    """Lock the models and bring them into the local cache."""
+    from builder import pipeline  # noqa: PLC0415 - as above
+
+    draft = pipeline.draft(settings)
+    settle(draft, settings, console)
+    with console.live():
+        return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
+
+
+def write_bundle(filled: "Filled", path: Path) -> None:
+    """Write what a server without this program reads of the models in a cache."""
+    from builder import bundle, serve  # noqa: PLC0415 - as above
+
+    serve.write_bundle(bundle.document(filled.models, cache=str(filled.cache.home)), path)
+
+
+def gather(settings: Settings, directory: Path, *, console: Console) -> tuple[str, ...]:
+    """Lock the models and gather in a folder all that the images are built from; return a line for each part of it."""
+    from builder import gather as gathering  # noqa: PLC0415 - as above
+    from builder import pipeline  # noqa: PLC0415
+    from builder.engine import Engine  # noqa: PLC0415
+
+    if settings.environment.get("HF_PRELOAD_TARGETS"):
+        raise InputError("with --output every model is needed, and HF_PRELOAD_TARGETS names some", hint="unset it")
+    secrets = _secrets(settings)
+    draft = pipeline.draft(settings)
+    with Engine.connect() as engine, console.live():
+        draft = pipeline.pin_base(draft, engine.base_digest)
+        settle(draft, settings, console)
+        plan = pipeline.make_plan(draft, settings)
+        task = gathering.Task(
+            draft=draft,
+            plan=plan,
+            settings=settings,
+            directory=directory,
+            engine=engine,
+            console=console,
+            secrets=secrets,
+        )
+        held = gathering.run(task)
+    console.say(f"complete: `build-image --from {directory}` builds from it without a network")
+    return tuple(gathering.parts(task, held))
+
+
+def _secrets(settings: Settings) -> dict[str, bytes]:
+    """Gather what the stages that download need to know of this host; raises InputError."""
+    from builder import network  # noqa: PLC0415 - as above
+
+    return network.secrets(settings.environment, ca_bundle=settings.ca_bundle)
+
+
+def settle(draft: "Draft", settings: Settings, console: Console) -> None:
+    """Write the lock, and tell what in it moved or may move."""
+    from builder import lock, pipeline, recipe  # noqa: PLC0415 - as its callers
+
+    had_lock = settings.lock_path.exists()
+    if pipeline.settle(draft, settings):
+        console.say(f"{'updated' if had_lock else 'wrote'} {settings.lock_path}")
+        for line in lock.differences(draft.previous, draft.lock) if had_lock else ():
+            console.say(f"  {line}")
+    for name in draft.models:
+        model = draft.lock.models[name]
+        if model.is_fetched and model.revision != model.asked["revision"]:
+            held = f"`{model.asked['revision']}` may move; the lock holds it at {model.revision}"
+            console.warn(f"models.{name}.revision: {held}")
+        for warning in recipe.warnings(model.recipe):
+            console.warn(f"models.{name}: {warning}")

@@ -1,0 +1,131 @@
+"""Own the golden answers: what each model said when its image was built, and whether it says so still; it bakes none.
+
+They are made by the same runtime from the same files, one text at a time and so without padding. A model that
+answers otherwise later was damaged, or runs on a processor or a library that computes differently.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import inference
+from runtime.bundle import Model
+from runtime.classifier import Classifier
+from runtime.embedder import Embedder
+from runtime.errors import BundleError, InferenceError, ModelError
+from runtime.pooling import unit
+from runtime.reranker import Reranker
+from runtime.tokenizer import Entry
+
+TEXTS = (
+    "cat",
+    "The cat sits on the warm windowsill.",
+    "Wie setze ich mein Passwort zurück, wenn ich keinen Zugriff mehr auf mein Postfach habe?",
+    "昨日、中央銀行は政策金利を引き上げた。",
+    "for (let i = 0; i < rows.length; i += 1) { total += rows[i].price * rows[i].count; }",
+    "Party at 8 🎉🎉: bring 2 kg of ice, 3½ litres of juice & yourself! https://example.com/?a=1&b=2",
+)
+QUERY = "How do I reset my password?"
+
+LEAST_COSINE = 0.999
+ROW_TOLERANCE = 0.02  # of a logit, and as much again of its size
+_DECIMALS = 6
+
+Loaded = Embedder | Reranker | Classifier
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model said: a row a text, unit vectors of an embedder, else logits."""
+
+    revision: str
+    graph: str
+    rows: Annotated[list[list[float]], msgspec.Meta(min_length=len(TEXTS), max_length=len(TEXTS))]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every model of a bundle said, by its name."""
+
+    version: Literal[1] = 1
+    models: dict[str, Answers]
+
+
+def ask(model: Loaded) -> Answers:
+    """Ask a model now; raises ModelError."""
+    rows = np.round(_rows(model).astype(np.float64), _DECIMALS)
+    return Answers(revision=model.model.revision, graph=model.model.graph, rows=rows.tolist())
+
+
+def document(models: Iterable[Model], *, threads: int) -> bytes:
+    """Load and ask one model after the other, and return the text of the file; raises ModelError."""
+    asked = {model.name: ask(inference.load(model, threads=threads)) for model in models}
+    return msgspec.json.encode(Golden(models=asked)) + b"\n"
+
+
+def read(file: Path) -> Mapping[str, Answers]:
+    """Read the answers of every model, none where nothing was baked, as outside of an image; raises BundleError."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Golden).models
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BundleError(f"`{file}`: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"`{file}`: {error}") from error
+
+
+def compare(model: Loaded, answers: Answers) -> str:
+    """Ask a model again and return how near it came.
+
+    Raises ModelError where it answers otherwise.
+    """
+    if (answers.revision, answers.graph) != (model.model.revision, model.model.graph):
+        was = f"`{answers.graph}` at `{answers.revision}`"
+        raise ModelError(f"model `{model.model.name}`: its golden answers are of {was}, another model")
+    rows, golden = _rows(model), np.array(answers.rows, dtype=np.float32)
+    if rows.shape != golden.shape:
+        shapes = f"`{list(rows.shape)}`, and its golden answers are `{list(golden.shape)}`"
+        raise ModelError(f"model `{model.model.name}`: its answers are {shapes}")
+    return _cosines(model, rows, golden) if isinstance(model, Embedder) else _differences(model, rows, golden)
+
+
+def _rows(model: Loaded) -> NDArray[np.float32]:
+    try:
+        rows = inference.run(model, _entries(model), max_batch_tokens=1)
+    except InferenceError as error:
+        raise ModelError(str(error)) from error
+    return unit(rows) if isinstance(model, Embedder) else rows
+
+
+def _entries(model: Loaded) -> list[Entry]:
+    """Make an entry a text, or a pair where a model scores pairs."""
+    if isinstance(model, Embedder):
+        return model.entries(TEXTS)
+    classifier = model.classifier if isinstance(model, Reranker) else model
+    reads_pairs = isinstance(model, Reranker) or model.model.template is not None
+    return classifier.entries([(QUERY, text) for text in TEXTS] if reads_pairs else TEXTS)
+
+
+def _cosines(model: Embedder, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> str:
+    cosines = 1 - ((rows - golden) ** 2).sum(axis=1) / 2  # of unit vectors; and 1 where both are zero
+    worst = int(cosines.argmin())
+    if not cosines[worst] >= LEAST_COSINE:  # not `<`: a NaN must fail as well
+        raise _otherwise(model, f"text {worst} has cosine {cosines[worst]:.6f} to it, less than {LEAST_COSINE}")
+    return f"least cosine {cosines[worst]:.6f} over {len(TEXTS)} texts"
+
+
+def _differences(model: Reranker | Classifier, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> str:
+    differences = np.abs(rows - golden)
+    excess = (differences - ROW_TOLERANCE * (1 + np.abs(golden))).max(axis=1)
+    worst = int(excess.argmax())
+    if not excess[worst] <= 0:
+        raise _otherwise(model, f"pair {worst} is {differences[worst].max():.4f} from it")
+    return f"widest difference of logits {differences.max():.6f} over {len(TEXTS)} pairs"
+
+
+def _otherwise(model: Loaded, difference: str) -> ModelError:
+    cause = "its files were damaged, or this processor or ONNX Runtime computes differently"
+    return ModelError(f"model `{model.model.name}` does not give its golden answer: {difference}; {cause}")

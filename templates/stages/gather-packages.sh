@@ -1,0 +1,28 @@
+#!/bin/sh
+# Gathers in /out/supplies what the stages of a server install, for a build that has no network: Debian's packages
+# with all that they need beyond the base image, an index of them for apt, and the wheels.
+set -eu
+
+packages=/out/supplies/packages
+wheels=/out/supplies/wheels
+
+export DEBIAN_FRONTEND=noninteractive
+mkdir -p "$packages" "$wheels"
+apt-get update -qq
+# Every name that a stage installs.
+apt-get install -qq --yes --no-install-recommends --download-only \
+    binutils ca-certificates libgomp1 python3 python3-venv >/dev/null
+find /var/cache/apt/archives -maxdepth 1 -name '*.deb' -exec cp -t "$packages" {} +
+
+apt-get install -qq --yes --no-install-recommends python3 python3-venv >/dev/null
+python3 -m venv /opt/installer
+/opt/installer/bin/pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+    --require-hashes --requirement /stages/requirements.txt --dest "$wheels"
+
+cd "$packages"
+for package in *.deb; do
+    [ -f "$package" ] || continue # the base may have them all
+    dpkg-deb --field "$package"
+    digest=$(sha256sum "$package" | cut -d ' ' -f 1)
+    printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$package" "$(stat --format %s "$package")" "$digest"
+done >Packages
