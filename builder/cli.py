@@ -177,10 +177,10 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 
 @command.command()
 @_manifest_options
-@click.option("--bundle", type=_PATH, metavar="FILE", help="Write here what `python3 -m runtime` reads of the models.")
 @click.option("--output", type=_PATH, metavar="DIR", help="Gather there what a machine without a network builds from.")
 @_network_option
 @click.option("--no-cache", is_flag=True, help="With --output: gather packages and base image again.")
+@click.option("--bundle", type=_PATH, metavar="FILE", help="Write here what `python3 -m runtime` reads of the models.")
 @click.pass_obj
 def cache(console: Console, /, output: Path | None, bundle: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Preload the models, or with --output all that a build needs.
@@ -197,18 +197,13 @@ def cache(console: Console, /, output: Path | None, bundle: Path | None, **flags
       build-image cache --models models.yaml --output DIR
       build-image --from DIR
     """  # noqa: D301 - click's own mark
-    if bundle is not None and output is not None:
-        raise InputError(
-            "--bundle is about the local cache, and --output about another folder", hint="give one of them"
-        )
     settings = _settings(**flags)
     if output is None:
-        filled = commands.fill_cache(settings, console)
-        if bundle is not None:
-            commands.write_bundle(filled, bundle)
-        for model in filled.models:
-            console.result(str(filled.cache.link(model)))
+        for model in commands.preload(settings, console, bundle=bundle):
+            console.result(model)
         return
+    if bundle is not None:
+        raise InputError("`--bundle` is for a cache on this machine", hint="leave out --bundle or --output")
     for line in commands.gather(settings, output, console=console):
         console.result(line)
 

@@ -112,13 +112,6 @@ def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) 
         return pipeline.fill_cache(draft, settings, console=console, is_quick=is_quick)
 
 
-def write_bundle(filled: "Filled", path: Path) -> None:
-    """Write what a server without this program reads of the models in a cache."""
-    from builder import bundle, serve  # noqa: PLC0415 - as above
-
-    serve.write_bundle(bundle.document(filled.models, cache=str(filled.cache.home)), path)
-
-
 def gather(settings: Settings, directory: Path, *, console: Console) -> tuple[str, ...]:
     """Lock the models and gather in a folder all that the images are built from; return a line for each part of it."""
     from builder import gather as gathering  # noqa: PLC0415 - as above
@@ -152,6 +145,17 @@ def _secrets(settings: Settings) -> dict[str, bytes]:
     from builder import network  # noqa: PLC0415 - as above
 
     return network.secrets(settings.environment, ca_bundle=settings.ca_bundle)
+
+
+def preload(settings: Settings, console: Console, *, bundle: Path | None) -> list[str]:
+    """Fill the local cache, write what the server reads of it where `bundle` says, and list the models' folders."""
+    from builder import bundle as bundles  # noqa: PLC0415 - as above
+    from builder import serve  # noqa: PLC0415
+
+    filled = fill_cache(settings, console)
+    if bundle is not None:
+        serve.write_bundle(bundles.document(filled.models, cache=str(filled.cache.home)), bundle)
+    return [str(filled.cache.link(model)) for model in filled.models]
 
 
 def settle(draft: "Draft", settings: Settings, console: Console) -> None:

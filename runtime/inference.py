@@ -103,7 +103,7 @@ def run(
     Raises EmptyError for an entry without tokens, and InferenceError for a row that holds NaN or infinity.
     """
     lengths = lengths_of(entries)
-    budget = max_batch_tokens if model.model.batching else _ALONE
+    budget = batch_budget(model.model, max_batch_tokens=max_batch_tokens)
     batches = pack(lengths, max_batch_tokens=budget, groups=[entry.group for entry in entries])
     packed = np.concatenate([model.forward([entries[position] for position in batch]) for batch in batches])
     if not np.isfinite(packed).all():
@@ -111,6 +111,11 @@ def run(
     rows = np.empty_like(packed)
     rows[[position for batch in batches for position in batch]] = packed
     return rows
+
+
+def batch_budget(model: Model, *, max_batch_tokens: int) -> int:
+    """Return the padded tokens that a run of the model may have; none share one where the bundle forbids it."""
+    return max_batch_tokens if model.batching else _ALONE
 
 
 def lengths_of(entries: Sequence[Entry]) -> list[int]:

@@ -222,7 +222,7 @@ class Service:
         self._scheduler.add(
             model.name,
             loaded,
-            max_batch_tokens=self._max_batch_tokens,
+            max_batch_tokens=inference.batch_budget(model, max_batch_tokens=self._max_batch_tokens),
             run_cost_tokens=_RUN_COST_TOKENS * self._threads,
         )
 

@@ -149,7 +149,7 @@ def test_a_bundle_of_the_cache_is_not_written_where_another_folder_is_filled(mad
     assert made.run("cache", "--bundle", "bundle.json", "--output", "supplies") == (
         2,
         "",
-        "error: --bundle is about the local cache, and --output about another folder\nhint: give one of them\n",
+        "error: `--bundle` is for a cache on this machine\nhint: leave out --bundle or --output\n",
     )
 
 

@@ -37,11 +37,16 @@ def modules(*names: str, package: str = OLD) -> list[dict[str, str]]:
     return [{"type": f"{package}.{name}", "path": path} for name, path in zip(names, paths, strict=True)]
 
 
-def served(folder: Path, keys: Mapping[str, Any]) -> Embedder | Reranker | Classifier:
-    """Decide with these keys of a manifest how the model in `folder` is served, and serve it so."""
+def bundled(folder: Path, keys: Mapping[str, Any]) -> Bundle:
+    """Decide with these keys of a manifest how the model in `folder` is served, as the server reads it."""
     repository = open_folder(folder, name="m", cache_directory=folder.parent / "cache")
     recipe = decide(manifest_model(**keys), repository)
     document = json.loads(bundle.document([data.local(folder, recipe=recipe)]))
     document["models"][0]["path"] = str(folder)
-    (model,) = msgspec.convert(document, Bundle).models
+    return msgspec.convert(document, Bundle)
+
+
+def served(folder: Path, keys: Mapping[str, Any]) -> Embedder | Reranker | Classifier:
+    """Load the model in `folder` as it is decided."""
+    (model,) = bundled(folder, keys).models
     return load(model, threads=1)

@@ -1,5 +1,6 @@
 """What a graph that quantises dynamically answers: measured on one that ONNX Runtime's own tool has quantised."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,19 @@ from builder import recipe
 from builder.folder import open_folder
 from builder.recipe import Recipe, decide
 from runtime import selftest
+from runtime.admission import Admission
+from runtime.bundle import Bundle
 from runtime.embedder import Embedder
 from runtime.inference import embed
+from runtime.metrics import Metrics
+from runtime.service import Service
 from tests.families import graphs
 from tests.families.graphs import IDS_AND_MASK, TOKENS, node
-from tests.families.serving import configs, served
+from tests.families.serving import bundled, configs, served
 from tests.support.memory_repository import manifest_model
 
 KEYS = {"task": "embedding", "dtype": "q8", "pooling": "mean", "normalize": True}
+COMPANY = ["cat", "The cat sits.", "Interest rates rose by a quarter point on Tuesday.", "rates rose"] * 4
 TEXTS = ["The cat sits on the warm windowsill.", "rates", "Interest rates rose by a quarter point on Tuesday."]
 
 
@@ -83,6 +89,23 @@ def test_with_batching_they_do(folder: Path) -> None:
     model = embedder(folder, batching=True)
     alone = np.concatenate([embed(model, [text]).vectors for text in TEXTS])
     assert far(embed(model, TEXTS).vectors, alone) > 1e-3
+
+
+async def asked_at_once(bundle: Bundle) -> NDArray[np.float32]:
+    """Ask a service for the same texts in requests that wait together."""
+    admission = Admission(max_entries=64, max_tokens=4096)
+    service = Service(
+        bundle, golden=Path("/nowhere"), threads=1, max_batch_tokens=4096, admission=admission, metrics=Metrics()
+    )
+    await service.load(on_death=lambda error: pytest.fail(str(error)))
+    answers = await asyncio.gather(*(service.embed(COMPANY, model=None) for _ in range(4)))
+    return np.array([embeddings.vectors for _, embeddings in answers])
+
+
+def test_a_service_runs_its_texts_one_by_one_too(folder: Path) -> None:
+    alone = np.concatenate([embed(embedder(folder), [text]).vectors for text in COMPANY])
+    answers = asyncio.run(asked_at_once(bundled(folder, KEYS)))
+    np.testing.assert_array_equal(answers, [alone] * 4)
 
 
 def test_a_graph_that_is_not_quantised_can_be_run_one_text_at_a_time(folder: Path) -> None:
