@@ -145,6 +145,14 @@ def test_a_server_without_this_program_is_told_of_the_models_that_were_chosen(ma
     assert (model["name"], model["path"]) == ("reranker", str(made.snapshot("reranker")))
 
 
+def test_a_bundle_of_the_cache_is_not_written_where_another_folder_is_filled(made: Project) -> None:
+    assert made.run("cache", "--bundle", "bundle.json", "--output", "supplies") == (
+        2,
+        "",
+        "error: `--bundle` is for a cache on this machine\nhint: leave out --bundle or --output\n",
+    )
+
+
 def test_a_second_run_says_that_everything_is_there_and_asks_nobody(made: Project) -> None:
     with made.hub:
         made.run("cache")

@@ -17,6 +17,6 @@ def test_its_variables_are_those_of_a_rendered_image() -> None:
 
 
 def test_it_ends_as_a_rendered_image_does() -> None:
-    last = ("USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT")
+    last = ("COPY --link --from=golden", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT")
     shown, rendered = ([line for line in text.splitlines() if line.startswith(last)] for text in (EXAMPLE, RENDERED))
     assert shown == rendered
