@@ -17,14 +17,12 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.peers import PEERS, Figures, PeerError, measured
+from benchmarks.plot import Bar, Chart, svg
+from benchmarks.rounds import MODEL, Measured, measure, write_bundle
+from benchmarks.workload import Workload, read_workload
 
-from benchmarks.peers import PEERS, Figures, PeerError, measured  # noqa: E402 - found beside this folder
-from benchmarks.plot import Bar, Chart, svg  # noqa: E402
-from benchmarks.rounds import MODEL, Measured, measure, write_bundle  # noqa: E402
-from benchmarks.workload import Workload, read_workload  # noqa: E402
-
+FOLDER = Path(__file__).parent
 MEBIBYTE = 2**20
 LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "starlette", "uvicorn", "uvloop")
 
@@ -75,7 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=1000, help="passages (default: 1000)")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="*", choices=names, default=names, help="none: --peers with nothing after it")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks", help="where serving.json and .svg go")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="where serving.json and .svg go")
     return parser.parse_args()
 
 
