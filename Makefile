@@ -1,5 +1,5 @@
 # Both targets do all their set-up on a fresh machine: Debian or Ubuntu as root, or anything that has Docker.
-.PHONY: quickstart test check fuzz bench lock clean
+.PHONY: quickstart test check fuzz bench bench-serving lock clean
 
 quickstart:
 	@scripts/quickstart
@@ -25,6 +25,12 @@ bench:
 	@.venv/bin/python -m benchmarks.build
 	@.venv/bin/python -m benchmarks.integrity
 	@.venv/bin/python -m benchmarks.company
+
+# The server against the limit of this machine, and against its peers; needs no engine. PEERS= leaves them out.
+bench-serving:
+	@scripts/setup
+	@.venv/bin/python examples/export_minilm.py
+	@.venv/bin/python -m benchmarks.serving $(if $(filter undefined,$(origin PEERS)),,--peers $(PEERS))
 
 lock:
 	@scripts/setup

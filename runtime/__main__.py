@@ -1,4 +1,4 @@
-"""Own the command line: serve, `probe`, `selftest`, `info`; imports are lazy, so that a probe is quick."""
+"""Own the command line: serve, `probe`, `selftest`, `memory`, `info`; imports are lazy, so that a probe is quick."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ usage: python -m runtime                             serve
        python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
        python -m runtime selftest [--files]          check every model in this process, and its files' digests
        python -m runtime golden                      print what every model answers to a few texts
+       python -m runtime memory                      measure the most memory that serving takes
        python -m runtime info                        print the bundle, versions and threads
 """
 
@@ -43,12 +44,8 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             return serve(settings)
         case ["probe", *rest]:
             return _probe(rest, settings=settings)
-        case ["selftest"] | ["selftest", "--files"]:
-            from runtime import selftest  # noqa: PLC0415 - loads ONNX Runtime
-
-            return selftest.run(settings, with_files="--files" in arguments)
-        case ["golden"]:
-            return _golden(settings)
+        case ["selftest" | "golden" | "memory", *_]:
+            return _measure(arguments, settings=settings)
         case ["info"]:
             from runtime import info  # noqa: PLC0415 - loads msgspec
 
@@ -60,14 +57,20 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             raise UsageError
 
 
-def _golden(settings: Settings) -> int:
-    from runtime import golden  # noqa: PLC0415 - loads ONNX Runtime
-    from runtime.bundle import read_bundle  # noqa: PLC0415 - as above
-    from runtime.threads import usable_threads  # noqa: PLC0415 - as above
+def _measure(arguments: list[str], *, settings: Settings) -> int:
+    """Run one of the commands that load every model in this process."""
+    # they load ONNX Runtime
+    from runtime import golden, memory, selftest  # noqa: PLC0415
 
-    threads = settings.intra_op_threads or usable_threads()
-    sys.stdout.buffer.write(golden.document(read_bundle(settings.bundle).models, threads=threads))
-    return 0
+    match arguments:
+        case ["selftest"] | ["selftest", "--files"]:
+            return selftest.run(settings, with_files="--files" in arguments)
+        case ["golden"]:
+            return golden.run(settings)
+        case ["memory"]:
+            return memory.run(settings)
+        case _:
+            raise UsageError
 
 
 def _probe(arguments: list[str], *, settings: Settings) -> int:

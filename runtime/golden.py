@@ -4,6 +4,7 @@ They are made by the same runtime from the same files, one text at a time and so
 answers otherwise later was damaged, or runs on a processor or a library that computes differently.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import inference
-from runtime.bundle import Model
+from runtime.bundle import Model, read_bundle
 from runtime.classifier import Classifier
 from runtime.embedder import Embedder
 from runtime.errors import BundleError, InferenceError, ModelError
 from runtime.pooling import unit
 from runtime.reranker import Reranker
+from runtime.settings import Settings
+from runtime.threads import usable_threads
 from runtime.tokenizer import Entry
 
 TEXTS = (
@@ -57,6 +60,13 @@ def ask(model: Loaded) -> Answers:
     """Ask a model now; raises ModelError."""
     rows = np.round(_rows(model).astype(np.float64), _DECIMALS)
     return Answers(revision=model.model.revision, graph=model.model.graph, rows=rows.tolist())
+
+
+def run(settings: Settings) -> int:
+    """Ask every model of the bundle, and print the text of the file; raises BundleError and ModelError."""
+    threads = settings.intra_op_threads or usable_threads()
+    sys.stdout.buffer.write(document(read_bundle(settings.bundle).models, threads=threads))
+    return 0
 
 
 def document(models: Iterable[Model], *, threads: int) -> bytes:

@@ -13,7 +13,7 @@ from runtime.errors import EmptyError, InferenceError, ModelError
 from runtime.reranker import Ranking, Reranker
 from runtime.tokenizer import Entry, Text
 
-MAX_BATCH_TOKENS = 4096  # of one run of a graph, padding included
+MAX_BATCH_TOKENS = 512  # of one run of a graph, padding included
 
 _ALONE = 1  # padded token: a budget that no two texts fit in
 

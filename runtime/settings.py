@@ -25,7 +25,7 @@ class Settings(NamedTuple):
     http_port: int = 8080
     intra_op_threads: int | None = None  # None: as many as this process may use
     log_level: str = "info"
-    max_batch_tokens: int = 1024  # padded tokens of one run of a graph
+    max_batch_tokens: int = 512  # padded tokens of one run of a graph
     max_client_batch_size: int = 2048  # texts of one request
     max_concurrent_requests: int = 512  # texts that are worked on or wait, of all requests
     max_queue_tokens: int = 131_072  # and their tokens, estimated

@@ -1,4 +1,4 @@
-"""Own how many threads this process may keep busy, from CPU affinity and cgroup quota; it starts none."""
+"""Own how many threads this process may keep busy, and how, from CPU affinity and cgroup quota; it starts none."""
 
 import os
 from collections.abc import Iterator
@@ -14,6 +14,11 @@ def usable_threads() -> int:
     quota = cpu_quota(_HIERARCHY, membership=_MEMBERSHIP)
     # rounded down: a throttled thread makes the others of its run wait
     return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def may_spin(hierarchy: Path = _HIERARCHY, *, membership: Path = _MEMBERSHIP) -> bool:
+    """Say whether a thread may wait for work busily for a moment; where there is a quota, that would use it up."""
+    return cpu_quota(hierarchy, membership=membership) is None
 
 
 def cpu_quota(hierarchy: Path, *, membership: Path) -> float | None:

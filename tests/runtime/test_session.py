@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from runtime.batch import Batch, pad
 from runtime.bundle import Dtype, Input
 from runtime.errors import InferenceError, ModelError
-from runtime.session import Session
+from runtime.session import Session, session_options
 from runtime.tokenizer import Entry
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
@@ -43,6 +43,14 @@ def message_of(graph: Path, inputs: dict[str, Input], *, output: str) -> str:
     with pytest.raises(ModelError) as caught:
         session_of(graph, inputs, output=output)
     return str(caught.value).removeprefix(f"`{graph}`: ")
+
+
+@pytest.mark.parametrize(("spins", "allowed"), [(True, "1"), (False, "0")])
+def test_threads_wait_busily_where_they_may_and_for_a_moment(spins: bool, allowed: str) -> None:
+    options = session_options(3, spins=spins)
+    assert options.intra_op_num_threads == 3
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == allowed
+    assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "20"
 
 
 def test_the_named_output_is_computed(folders: Folders) -> None:

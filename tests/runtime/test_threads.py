@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.threads import cpu_quota, usable_threads
+from runtime.threads import cpu_quota, may_spin, usable_threads
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,10 @@ def test_no_proc_means_no_quota(tmp_path: Path) -> None:
 
 def test_there_are_as_many_threads_as_this_process_may_run_on() -> None:
     assert 1 <= usable_threads() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("limit", "spins"), [("max 100000\n", True), ("400000 100000\n", False)])
+def test_no_thread_waits_busily_under_a_quota(tmp_path: Path, limit: str, spins: bool) -> None:
+    (tmp_path / "membership").write_text("0::/\n")
+    (tmp_path / "cpu.max").write_text(limit)
+    assert may_spin(tmp_path, membership=tmp_path / "membership") is spins
