@@ -39,20 +39,21 @@ def _showing(text: Callable[[click.Context], str]) -> Callable[[click.Context, c
     return show
 
 
-class _Command(click.Command):
+class Command(click.Command):
     """A command whose help the console shows."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return click's own option, with the console's way to show what it asks for."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.callback = _showing(click.Context.get_help)
         return option
 
 
-class Group(_Command, click.Group):
+class Group(Command, click.Group):
     """The commands, each with a help that the console shows."""
 
-    command_class = _Command
+    command_class = Command
 
 
 version_option = click.option(

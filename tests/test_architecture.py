@@ -16,7 +16,7 @@ BUILDER_ORDER = (
     " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
     " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
     " pipeline offline gather report"
-    " unchanged commands usage cli"
+    " unchanged commands usage options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"
@@ -28,7 +28,7 @@ RUNTIME_ORDER = (
 
 # Law 2. Each outside library, and the one module that imports it.
 BUILDER_OWNERS = {
-    "click": {"cli", "usage"},
+    "click": {"cli", "options", "subcommands", "usage"},
     "docker": {"engine"},
     "h2": {"session"},
     "httpx2": {"hub"},
