@@ -5,12 +5,12 @@ neither.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder import ci, unchanged
 from builder import report as reports
-from builder import unchanged
 from builder.console import Console
 from builder.errors import InputError
 from builder.settings import Settings
@@ -18,23 +18,32 @@ from builder.settings import Settings
 if TYPE_CHECKING:
     from builder.cache import Filled
     from builder.engine import Engine
-    from builder.pipeline import Draft
+    from builder.pipeline import Draft, Journal
     from builder.plan import Plan
 
 
-def build(settings: Settings, *, console: Console) -> reports.Report:
-    """Build, test and tag every image, unless that would change nothing."""
+def ci_run(environment: Mapping[str, str]) -> dict[str, str] | None:
+    """Return what a report says of the pipeline's run that this one is a part of, None outside of one."""
+    run = ci.read(environment)
+    return None if run is None else asdict(run)
+
+
+def build(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
+    """Build, test and tag every image, unless that would change nothing, and return what a report says of each.
+
+    Where that is interrupted, `journal` has how far each came.
+    """
     secrets = {} if settings.supplies else _secrets(settings)
     spared = _spared(settings, console)
     if spared is not None:
         return spared
     if settings.supplies is not None:
-        return _made_offline(settings, settings.supplies, console)
-    return _made(settings, secrets, console)
+        return _made_offline(settings, settings.supplies, console=console, journal=journal)
+    return _made(settings, secrets, console=console, journal=journal)
 
 
-def _spared(settings: Settings, console: Console) -> reports.Report | None:
-    """Return the report of a run that would change nothing, which is told without building."""
+def _spared(settings: Settings, console: Console) -> list[reports.Report] | None:
+    """Return the images of a run that would change nothing, which is told without building."""
     memory = None if settings.no_cache else unchanged.recall(settings)
     if memory is None:
         return None
@@ -44,10 +53,12 @@ def _spared(settings: Settings, console: Console) -> reports.Report | None:
         found = unchanged.report(memory, engine)
     if found is not None:
         console.say("nothing has changed since these images were made; --no-cache makes them again")
-    return found
+    return None if found is None else list(found["images"])
 
 
-def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
+def _made(
+    settings: Settings, secrets: Mapping[str, bytes], *, console: Console, journal: "Journal"
+) -> list[reports.Report]:
     """Lock, plan and run."""
     from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
     from builder.engine import Engine  # noqa: PLC0415
@@ -58,10 +69,10 @@ def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) ->
         settle(draft, settings, console)
         plan = pipeline.make_plan(draft, settings)
         folders = _model_folders(plan, settings)
-        return _run(plan, settings, folders=folders, secrets=secrets, engine=engine, console=console)
+        return _run(plan, settings, folders=folders, secrets=secrets, engine=engine, console=console, journal=journal)
 
 
-def _made_offline(settings: Settings, directory: Path, console: Console) -> reports.Report:
+def _made_offline(settings: Settings, directory: Path, *, console: Console, journal: "Journal") -> list[reports.Report]:
     """Plan and run from a folder of supplies."""
     from builder import offline  # noqa: PLC0415 - as above
     from builder.engine import Engine  # noqa: PLC0415
@@ -71,7 +82,7 @@ def _made_offline(settings: Settings, directory: Path, console: Console) -> repo
     with Engine.connect() as engine, console.live():
         plan = offline.plan(settings, directory, host=engine, console=console)
         settings = replace(settings, build_network="none")
-        return _run(plan, settings, folders=folders, secrets={}, engine=engine, console=console)
+        return _run(plan, settings, folders=folders, secrets={}, engine=engine, console=console, journal=journal)
 
 
 def _run(
@@ -82,16 +93,17 @@ def _run(
     secrets: Mapping[str, bytes],
     engine: "Engine",
     console: Console,
-) -> reports.Report:
+    journal: "Journal",
+) -> list[reports.Report]:
     """Make the images, and remember that where it succeeded and `folders` are known to hold all that they depend on."""
     from builder import pipeline  # noqa: PLC0415 - as above
 
     fingerprint = "" if folders is None else unchanged.fingerprint(settings, folders)
-    results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
-    made = reports.make(results)
+    results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console, journal=journal)
+    made = reports.images(results)
     if folders is not None and plan.is_repeatable and all(result.error is None for result in results):
         bases = {image.built_on: engine.image_id(image.built_on) for image in plan.images}
-        memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
+        memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report={"images": made})
         unchanged.remember(settings, memory)
     return made
 

@@ -36,6 +36,20 @@ def network_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that builds the choice of what its run leaves behind to read."""
+    choices = {
+        "report": "Write a JSON report of the run.",
+        "html": "Write the report as one HTML page.",
+        "junit": "Write the checks as JUnit XML.",
+        "dotenv": "Write the images' names as variables, for GitLab.",
+        "compare": "Show what grew since this older JSON report.  [default: the one that --report replaces]",
+    }
+    for name, text in reversed(choices.items()):
+        command = click.option(f"--{name}", type=PATH, metavar="FILE", help=text)(command)
+    return command
+
+
 def settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
     """Gather what a command was asked for, and show no secret of this host from now on."""
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it

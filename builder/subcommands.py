@@ -176,12 +176,14 @@ def prune(console: Console, /, *, force: bool) -> None:
 
 
 @click.command(cls=usage.Command)
+@click.option("--report", is_flag=True, help="That of the JSON report.")
 @click.pass_obj
-def schema(console: Console, /) -> None:
-    """Print the JSON Schema of the manifest, for editors."""
+def schema(console: Console, /, *, report: bool) -> None:
+    """Print the JSON Schema of the manifest, for editors, or that of the report."""
     from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
+    from builder import report as reports  # noqa: PLC0415
 
-    console.result(manifest.schema())
+    console.result(reports.schema() if report else manifest.schema())
 
 
 ALL = (render, lock, verify, cache, serve, prune, schema)

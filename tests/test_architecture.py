@@ -14,8 +14,9 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
     " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
     " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
-    " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
-    " pipeline offline gather report"
+    " container images engine filesync buildkit marks console progress record history compare disk prune download"
+    " cache supplies serve smoke"
+    " pipeline offline gather report junit summary outputs timeline page publishing"
     " unchanged commands usage options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
