@@ -137,8 +137,14 @@ class Console:
 
     def _note(self, note: Note, *, said: Sequence[str] = ()) -> None:
         """Point something out, in the way of the CI system where it has one; `said` are lines that belong to it."""
-        told = {name: self.redact(getattr(note, name) or "") for name in ("message", "hint", "file", "title")}
-        if self._marks and (mark := self._marks.note(replace(note, **told))):  # redacted before it is escaped
+        shown = replace(  # before it is escaped: a secret would be spelled otherwise then
+            note,
+            message=self.redact(note.message),
+            hint=self.redact(note.hint or ""),
+            file=self.redact(note.file),
+            title=self.redact(note.title),
+        )
+        if self._marks and (mark := self._marks.note(shown)):
             self._write("\n".join([mark, *map(self._harmless, said)]))
             return
         subject = f"{note.title}: " if note.title else ""

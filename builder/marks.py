@@ -95,9 +95,9 @@ class GitLabMarks:
         """Return what ends a section."""
         return f"{_ERASE}section_end:{int(now_s)}:{key}\r{_ERASE}"
 
-    def note(self, note: Note) -> None:  # noqa: ARG002 - the other system's
+    def note(self, note: Note) -> str | None:  # noqa: ARG002 - the other system's
         """Return nothing."""
-        return
+        return None
 
     def harmless(self, text: str) -> str:
         """Take out the control characters, without which nothing is a mark."""

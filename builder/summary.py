@@ -1,5 +1,6 @@
 """Own the Markdown of a report, for the page that a CI system shows of a run; pure, and no text in it is Markdown."""
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ _MARKS = {
     "interrupted": "\N{WARNING SIGN}",
     "not started": "\N{WARNING SIGN}",
 }
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#!|~$])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _FENCE = re.compile(r"^\s*(`{3,})", re.MULTILINE)
 _COLUMNS = "| image | result | size | change | time | names |\n|---|---|---:|---:|---:|---|\n"
@@ -90,7 +91,7 @@ def _checks(image: Report) -> str:
         for check in image["checks"]
     ]
     head = ["| check | result | time | seen |", "|---|---|---:|---|"]
-    return _folded(f"Checks of {_plain(image['name'])}", "\n".join([*head, *rows]))
+    return _folded(f"Checks of {image['name']}", "\n".join([*head, *rows]))
 
 
 def _layers(image: Report, growth: ImageGrowth | None) -> str:
@@ -103,11 +104,11 @@ def _layers(image: Report, growth: ImageGrowth | None) -> str:
         rows.append(f"| {_plain(layer['name'])} | {size_text} | {change_text} |")
     rows += [f"| {_plain(name)} | gone | {signed(change, size(abs(change)))} |" for name, change in changes.items()]
     head = ["| layer, newest first | size | change |", "|---|---:|---:|"]
-    return _folded(f"Layers of {_plain(image['name'])}", "\n".join([*head, *rows]))
+    return _folded(f"Layers of {image['name']}", "\n".join([*head, *rows]))
 
 
 def _folded(title: str, content: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
+    return f"<details><summary>{html.escape(title)}</summary>\n\n{content}\n\n</details>"
 
 
 def _fenced(text: str) -> str:
@@ -125,7 +126,5 @@ def _code(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Return `text` as it is to be read: no character of it means anything in Markdown, HTML or a table."""
-    escaped = (
-        _CONTROL.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    )
-    return " ".join(_SPECIAL.sub(r"\\\1", escaped).split())
+    escaped = _CONTROL.sub("", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(_SPECIAL.sub(r"\\\1", escaped).replace("@", "&#64;").split())
