@@ -38,7 +38,8 @@ class LayerBar:
 
 def document(report: Report, growths: Mapping[str, ImageGrowth]) -> str:
     """Return the report as one HTML page that asks no other file for anything and runs no script."""
-    style = resources.files("builder.templates").joinpath(_STYLE).read_text(encoding="utf-8")
+    laid_out = timeline.make(report)
+    style = resources.files("builder.templates").joinpath(_STYLE).read_text(encoding="utf-8") + _places(laid_out)
     colours = layer_colours(report)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return render.report_page(
@@ -46,7 +47,7 @@ def document(report: Report, growths: Mapping[str, ImageGrowth]) -> str:
         style_digest=f"sha256-{digest}",
         report=report,
         title=_title(report),
-        timeline=timeline.make(report),
+        timeline=laid_out,
         layers={image["name"]: layer_bars(image, colours=colours) for image in report["images"]},
         growths=growths,
         size=size,
@@ -56,6 +57,12 @@ def document(report: Report, growths: Mapping[str, ImageGrowth]) -> str:
         plain=lambda text: _CONTROL.sub("", text),
         pushed=lambda image: image.get("pushed", []),
     )
+
+
+def _places(laid_out: timeline.Timeline | None) -> str:
+    """Return the rules that put the labels of the axis in their places: the policy allows no style of an element."""
+    ticks = laid_out.ticks if laid_out else ()
+    return "".join(f".tick-{index} {{ left: {tick.left}%; }}\n" for index, tick in enumerate(ticks))
 
 
 def _title(report: Report) -> str:

@@ -208,26 +208,30 @@ def _stage_row(image: str, stage: Report, steps: Mapping[str, _Steps], scale: _S
     return Row(
         name=stage["name"],
         began_s=min(span.began_s for span in ran or spans),
-        took_s=max(span.ended_s for span in ran or spans) - min(span.began_s for span in ran or spans),
+        took_s=_busy_s(ran or spans),
         said=", ".join([*failed, *moved, *cached, *shared]),
         bars=tuple(scale.bar(span) for span in spans),
     )
 
 
 def _sharers(image: str, spans: Sequence[_Span], steps: Mapping[str, _Steps]) -> list[str]:
-    """Name the images that ran one of these steps at the same time: BuildKit does it once for all of them."""
+    """Name the images that tell of one of these steps too: BuildKit does it once, and each build has its times."""
+    told = {(span.name, span.began_s, span.ended_s) for span in spans if span.ended_s > span.began_s}
     return [
         other
         for other, held in steps.items()
         if other != image
-        and any(
-            span.name == theirs.name and span.began_s < theirs.ended_s and theirs.began_s < span.ended_s
-            for span in spans
-            for stage in held.stages.values()
-            for theirs in stage
-            if theirs.kind != "cached"
-        )
+        and any((span.name, span.began_s, span.ended_s) in told for stage in held.stages.values() for span in stage)
     ]
+
+
+def _busy_s(spans: Sequence[_Span]) -> float:
+    """Add up when at least one of `spans` went on: a stage has gaps in which it waits for another."""
+    busy_s, until_s = 0.0, -math.inf
+    for span in sorted(spans, key=lambda span: span.began_s):
+        busy_s += max(0.0, span.ended_s - max(span.began_s, until_s))
+        until_s = max(until_s, span.ended_s)
+    return busy_s
 
 
 def ticks(total_s: float) -> tuple[Tick, ...]:

@@ -99,8 +99,9 @@ BROKEN = ImageResult(
     layers=LAYERS[:4],
     phases=phases(("build", 2.0, 20.5), ("smoke test", 20.5, 23.0)),
     steps=(
-        step('[model-reranker 2/2] RUN ["sh", "/stages/bake-model.sh", "a/c"]', 2.4, 4.9),
-        step('[python-deps 2/2] RUN ["sh", "/stages/python-deps.sh", "1"]', 2.4, 16.4),
+        step('[model-reranker 2/2] RUN ["sh", "/stages/bake-model.sh", "a/c"]', 2.3, 5.0),
+        step('[python-deps 2/2] RUN ["sh", "/stages/python-deps.sh", "1"]', 2.3, 16.5),
+        step('[app 2/2] RUN ["sh", "/stages/bake-app.sh", "1"]', 18.8, 0.5),
         step("exporting to image", 19.0, 1.2),
     ),
     checks=(CHECKS[0], Check(name="embedder embeds", detail="a vector of <zeros>", duration_s=0.3, passed=False)),

@@ -95,10 +95,14 @@ def test_stages_that_came_from_the_cache_share_a_row() -> None:
     assert {bar.kind for bar in rows["2 stages cached"].bars} == {"cached"}
 
 
-def test_a_step_that_two_images_ran_at_the_same_time_was_shared() -> None:
+def test_a_step_of_two_images_with_the_same_times_was_shared() -> None:
     rows = stages(lane(EVERYTHING, "retrieval"))
     assert rows["python-deps"].said == "1 of 2 steps cached, shared with broken"
-    assert rows["golden"].said == ""
+    assert rows["app"].said == ""  # of one name and beginning, but not of one end
+
+
+def test_a_stage_took_as_long_as_its_steps_did() -> None:
+    assert stages(lane(EVERYTHING, "retrieval"))["assembled"].took_s == pytest.approx(9.6)
 
 
 def test_a_step_that_was_stopped_reaches_to_the_end_of_the_build() -> None:
