@@ -1,5 +1,6 @@
 """Own what is kept of one image's way through a run, phases, steps and checks, and how a report spells it."""
 
+import math
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -115,11 +116,12 @@ def stages(steps: Iterable[Step]) -> list[Json]:
 
 
 def _stage(name: str, steps: list[Step]) -> Json:
-    started_s = min(step.started_s for step in steps)
-    completed = [step.completed_s for step in steps]
+    ran = [step for step in steps if not step.cached] or steps
+    spans = [(step.started_s, step.completed_s) for step in ran if step.completed_s is not None]
     return {
         "name": name,
-        **_span(started_s, None if None in completed else max(filter(None, completed))),
+        "started_at": moment(min(step.started_s for step in ran)),
+        "duration_s": round(busy_s(spans), 3) if len(spans) == len(ran) else None,
         "cached": all(step.cached for step in steps),
         "moved_bytes": sum(step.moved_bytes for step in steps),
         "failed": any(step.error for step in steps),
@@ -127,20 +129,24 @@ def _stage(name: str, steps: list[Step]) -> Json:
     }
 
 
+def busy_s(spans: Iterable[tuple[float, float]]) -> float:
+    """Add up when at least one of `spans` went on: a stage has gaps, in which it waits for another."""
+    total_s, until_s = 0.0, -math.inf
+    for began_s, ended_s in sorted(spans):
+        total_s += max(0.0, ended_s - max(began_s, until_s))
+        until_s = max(until_s, ended_s)
+    return total_s
+
+
 def _step(step: "Step") -> Json:
     return {
         "name": short_name(step.name),
-        **_span(step.started_s, step.completed_s),
+        "started_at": moment(step.started_s),
+        "duration_s": None if step.completed_s is None else round(max(0.0, step.completed_s - step.started_s), 3),
         "cached": step.cached,
         "moved_bytes": step.moved_bytes,
         "error": step.error or None,
     }
-
-
-def _span(started_s: float, completed_s: float | None) -> Json:
-    """Write when something began and how long it took, which is not known of what was stopped."""
-    duration_s = None if completed_s is None else round(max(0.0, completed_s - started_s), 3)
-    return {"started_at": moment(started_s), "duration_s": duration_s}
 
 
 def moment(seconds: float) -> str:

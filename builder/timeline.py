@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from builder.console import size
+from builder.record import busy_s
 
 Report = Mapping[str, Any]
 Kind = Literal["planning", "waiting", "build", "test", "tag", "other", "ran", "cached", "failed", "stopped"]
@@ -208,7 +209,7 @@ def _stage_row(image: str, stage: Report, steps: Mapping[str, _Steps], scale: _S
     return Row(
         name=stage["name"],
         began_s=min(span.began_s for span in ran or spans),
-        took_s=_busy_s(ran or spans),
+        took_s=busy_s((span.began_s, span.ended_s) for span in ran or spans),
         said=", ".join([*failed, *moved, *cached, *shared]),
         bars=tuple(scale.bar(span) for span in spans),
     )
@@ -223,15 +224,6 @@ def _sharers(image: str, spans: Sequence[_Span], steps: Mapping[str, _Steps]) ->
         if other != image
         and any((span.name, span.began_s, span.ended_s) in told for stage in held.stages.values() for span in stage)
     ]
-
-
-def _busy_s(spans: Sequence[_Span]) -> float:
-    """Add up when at least one of `spans` went on: a stage has gaps in which it waits for another."""
-    busy_s, until_s = 0.0, -math.inf
-    for span in sorted(spans, key=lambda span: span.began_s):
-        busy_s += max(0.0, span.ended_s - max(span.began_s, until_s))
-        until_s = max(until_s, span.ended_s)
-    return busy_s
 
 
 def ticks(total_s: float) -> tuple[Tick, ...]:

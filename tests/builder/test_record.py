@@ -1,6 +1,6 @@
 import pytest
 
-from builder.record import Recorder, Step
+from builder.record import Recorder, Step, busy_s
 from builder.smoke import Check
 from builder.trace import LogEvent, StepEvent, TransferEvent
 
@@ -62,3 +62,11 @@ def test_checks_are_kept_in_order() -> None:
     for check in checks:
         recorder.check(check)
     assert recorder.checks == tuple(checks)
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds"),
+    [([], 0), ([(0, 2), (5, 6)], 3), ([(0, 4), (1, 2), (3, 5)], 5), ([(3, 5), (0, 4)], 5), ([(1, 1)], 0)],
+)
+def test_time_is_busy_once_however_many_steps_go_on(spans: list[tuple[float, float]], seconds: float) -> None:
+    assert busy_s(spans) == seconds

@@ -100,8 +100,8 @@ def test_a_stage_is_its_steps_together() -> None:
     stage = reported.report(reported.RETRIEVAL)["images"][0]["stages"][0]
     assert stage == {
         "name": "python-deps",
-        "started_at": "2026-11-18T11:06:42.200Z",
-        "duration_s": 16.6,
+        "started_at": "2026-11-18T11:06:42.300Z",
+        "duration_s": 16.5,
         "cached": False,
         "moved_bytes": 0,
         "failed": False,
