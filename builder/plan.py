@@ -1,7 +1,8 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from builder import bundle, reference, tags
@@ -26,7 +27,8 @@ class ImagePlan:
     """One image: what it is built from, and the references it gets once it is tested.
 
     One of the kind `models` holds weights alone: its stages have the base, the image itself has none. Where nothing
-    is `supplied`, base and packages come from the network.
+    is `supplied`, base and packages come from the network. What is `immutable` of its references is never overwritten
+    at a registry.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ImagePlan:
     platform: str | None
     models: tuple[LockedModel, ...]
     references: tuple[str, ...]
+    immutable: tuple[str, ...] = ()
     supplied: Supplied | None = None
 
     @property
@@ -107,7 +110,15 @@ def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: t
         platform=manifest.defaults.platform,
         models=tuple(lock.models[model] for model in image.models),
         references=references,
+        immutable=tuple(_immutable(references, manifest.defaults.immutable, image.immutable)),
     )
+
+
+def _immutable(references: Iterable[str], default: Sequence[str], own: Sequence[str] | None) -> Iterator[str]:
+    """Yield the references whose tag one of the patterns fits, those of the image where it has any."""
+    for name in references:
+        if any(fnmatchcase(reference.place(name).tag, pattern) for pattern in (default if own is None else own)):
+            yield name
 
 
 def _pinned(base: str, lock: Lock) -> str:
