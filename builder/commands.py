@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from builder import report as reports
 from builder import unchanged
 from builder.console import Console
-from builder.errors import InputError
+from builder.errors import InputError, UnreachableError
 from builder.settings import Settings
 
 if TYPE_CHECKING:
     from builder.cache import Filled
     from builder.engine import Engine
+    from builder.forecast import Forecast
     from builder.pipeline import Draft
     from builder.plan import Plan
 
@@ -107,6 +108,30 @@ def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
     """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
     models = [model for image in plan.images for model in image.models if model.folder]
     return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
+
+
+def plan(settings: Settings, *, console: Console) -> "Forecast":
+    """Tell what a run would do, from the plan that it would follow; nothing is written, built or downloaded.
+
+    Without an engine the plan is the same, unless the lock lacks the digest of the base image.
+    """
+    from builder import forecast, lock, pipeline  # noqa: PLC0415 - as above
+    from builder.engine import Engine  # noqa: PLC0415
+
+    draft, there = pipeline.draft(settings), None
+    try:
+        with Engine.connect() as engine:
+            draft = pipeline.pin_base(draft, engine.base_digest)
+            made = pipeline.make_plan(draft, settings)
+            memory = unchanged.recall(settings)
+            is_unchanged = memory is not None and unchanged.report(memory, engine) is not None
+            there = forecast.ask(engine, made, is_unchanged=is_unchanged)
+    except UnreachableError as error:
+        console.warn(f"what is there already is not known: {error.message}")
+        if draft.manifest.defaults.base not in draft.lock.bases:
+            console.warn("the lock lacks the base image's digest, which tags of `lock.digest` depend on")
+        made = pipeline.make_plan(draft, settings)
+    return forecast.make(made, there, lock_changes=tuple(lock.differences(draft.previous, draft.lock)))
 
 
 def push(settings: Settings, *, console: Console) -> reports.Report:

@@ -46,6 +46,13 @@ class ImagePlan:
         return self.supplied.base if self.supplied else self.base
 
     @property
+    def shareable_stages(self) -> tuple[str, ...]:
+        """The stages of its Dockerfile whose result another image may share; the others are made of its own models."""
+        client = ("hub-client",) if any(model.is_fetched for model in self.models) else ()
+        models = (*client, *(f"model-{model.name}" for model in self.models))
+        return ("python-deps", *models, "app") if self.kind == "server" else models
+
+    @property
     def labels(self) -> dict[str, str]:
         """Labels of the image, by the OCI annotation's names where there is one."""
         models = " ".join(model.identity for model in self.models)

@@ -148,7 +148,7 @@ class Registry:
         elif kind.lower() == "bearer":
             self._authorization = f"Bearer {self._token(dict(_PARAMETER.findall(rest)), scope=scope)}"
         else:
-            raise FailedError(f"`{self.host}` wants a login of a kind that is not known here: `{kind}`")
+            raise FailedError(f"`{self.host}` wants a login of a kind that is not known here: `{kind or 'none'}`")
 
     def _token(self, challenge: Mapping[str, str], *, scope: str) -> str:
         """Fetch a token for `scope` from where the registry says; Docker's token specification has both ways."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder import whole
-from builder.console import size
+from builder.console import columns, size
 from builder.errors import FailedError, InputError
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def _outcome(result: "ImageResult") -> str:
 
 def table(report: Report) -> str:
     """Return a line for each name that an image got, in columns."""
-    rows = [_COLUMNS, *(row for image in report["images"] for row in _rows(image))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return columns([_COLUMNS, *(row for image in report["images"] for row in _rows(image))])
 
 
 def _rows(image: Report) -> list[tuple[str, ...]]:

@@ -14,8 +14,8 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
     " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
     " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
-    " container images credentials registry engine push filesync buildkit console progress disk prune download cache"
-    " supplies serve tested smoke pipeline offline publication gather report"
+    " container images credentials registry engine push filesync buildkit console progress disk forecast preview prune"
+    " download cache supplies serve tested smoke pipeline offline publication gather report"
     " unchanged commands usage options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
