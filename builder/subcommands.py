@@ -74,7 +74,8 @@ def push(console: Console, /, report: Path | None, **flags: Any) -> None:  # noq
     Each must have passed its smoke test on this machine, under the names that the manifest gives it now.
 
     \b
-    The login: REGISTRY_USER and REGISTRY_PASSWORD, else that of `docker login` or its credential helper.
+    The login: REGISTRY_USER and REGISTRY_PASSWORD, else that of the Docker config
+    (`docker login`) or its credential helper.
 
     \b
     Examples:

@@ -33,7 +33,16 @@ def nobody() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["render", "--help"], ["lock", "--help"], ["verify", "--help"], ["schema", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["plan", "--help"],
+        ["render", "--help"],
+        ["push", "--help"],
+        ["lock", "--help"],
+        ["verify", "--help"],
+        ["schema", "--help"],
+    ],
 )
 def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(arguments) == 0
