@@ -54,8 +54,9 @@ def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - 
         if flags["supplies"] is not None and context.get_parameter_source("models") is not ParameterSource.COMMANDLINE:
             flags["models"] = flags["supplies"] / SUPPLIES_MANIFEST
         _build(context.obj, **flags)
-    elif flags["supplies"] is not None:
-        raise InputError(f"--from builds images, and `{context.invoked_subcommand}` does not")
+    elif flags["supplies"] is not None or flags["push"]:
+        flag = "--push" if flags["push"] else "--from"
+        raise InputError(f"{flag} builds images, and `{context.invoked_subcommand}` does not")
 
 
 for _subcommand in subcommands.ALL:

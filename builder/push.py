@@ -89,7 +89,8 @@ class _Attempt:
 
     def follow(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
         """Yield the push as one step, with a transfer for each layer."""
-        step, name, started_s = f"push {self._reference}", f"pushing {self._reference}", time.time()
+        name, started_s = f"pushing {self._reference}", time.time()
+        step = f"{name} at {started_s}"  # a further try is a step of its own
         yield StepEvent(step=step, name=name, started_s=started_s)
         for message in messages:
             self._observe(message)

@@ -73,6 +73,7 @@ class Registry:
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"build-image/{__version__}"
+        self._session.trust_env = not _is_loopback(host)  # no proxy stands between this machine and itself
         self._session.auth = self._authorize  # also so that no login of a `.netrc` is sent
         self._authorization = ""
         self._scope = ""
@@ -87,6 +88,9 @@ class Registry:
         answer = self._ask("POST", f"/v2/{path}/blobs/uploads/", scope=f"repository:{path}:pull,push")
         if answer.status_code in _REFUSED:
             self._refuse(answer, f"push to `{path}`")
+        if answer.status_code == requests.codes.not_found:
+            hint = "create the repository there, or choose another one as `images.NAME.repository`"
+            raise InputError(f"`{self.host}` has no repository `{path}`: {_said(answer)}", hint=hint)
         if answer.status_code != requests.codes.accepted:
             raise FailedError(f"`{self.host}` takes no upload to `{path}`: {_said(answer)}")
         upload = urljoin(answer.url, answer.headers.get("Location", ""))

@@ -81,6 +81,13 @@ def test_a_repository_that_may_not_be_written_is_refused_in_the_registry_s_words
     )
 
 
+def test_a_repository_that_has_to_be_made_first_is_refused(relay: Relay) -> None:
+    relay.fail("POST", "/v2/app/", status=404, message="repository name not known to registry")
+    with opened(relay.host) as registry, pytest.raises(InputError) as caught:
+        registry.check_push("app")
+    assert caught.value.message == f"`{relay.host}` has no repository `app`: repository name not known to registry"
+
+
 def test_what_a_registry_can_t_do_at_the_moment_is_asked_again(relay: Relay) -> None:
     relay.fail("POST", "/v2/app/", status=500, times=2)
     waits: list[float] = []
