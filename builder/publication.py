@@ -3,6 +3,7 @@
 Images are pushed one after the other: what a second one shares with the first, the registry then has already.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -54,14 +55,15 @@ class Publisher:
 
     def _published(self, result: ImageResult, done: list[Published]) -> ImageResult:
         """Push every name of an image, and add each to `done` as soon as a registry has it."""
-        first = len(done)
+        first, started = len(done), time.monotonic()
         try:
             for name in result.references:
                 done.append(self._push(result, name))  # noqa: PERF401 - known also where the next one is interrupted
         except BuildImageError as error:
             self.console.error(error, image=result.plan.name)
             result = replace(result, error=error)
-        return replace(result, pushed=tuple(done[first:]))
+        duration_s = result.duration_s + time.monotonic() - started
+        return replace(result, pushed=tuple(done[first:]), duration_s=duration_s)
 
     def _push(self, result: ImageResult, name: str) -> Published:
         """Push one name of an image, and compare what the registry then has with what the engine says it pushed."""

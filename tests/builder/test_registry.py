@@ -2,10 +2,12 @@
 
 import base64
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ from builder.api import Credentials
 from builder.errors import FailedError, InputError, UnreachableError
 from builder.registry import Registry
 from tests.engine import registry as registries
+from tests.engine import tls
 from tests.engine.registry import PASSWORD, USER
 from tests.runtime.server import free_port
 from tests.support.registry_relay import Relay, relayed
@@ -34,8 +37,11 @@ def relay(upstream: str) -> Iterator[Relay]:
 
 
 @contextmanager
-def opened(host: str, login: Credentials = LOGIN, *, waits: list[float] | None = None) -> Iterator[Registry]:
-    with closing(Registry(host, login=login, wait=(waits if waits is not None else []).append)) as registry:
+def opened(
+    host: str, login: Credentials = LOGIN, *, waits: list[float] | None = None, ca_bundle: Path | None = None
+) -> Iterator[Registry]:
+    wait = ([] if waits is None else waits).append
+    with closing(Registry(host, login=login, ca_bundle=ca_bundle, wait=wait)) as registry:
         yield registry
 
 
@@ -129,6 +135,9 @@ class TokenServer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Give a token for a name and a password."""
+        if not self.path.startswith("/token"):
+            self._reply(404, {})
+            return
         basic = base64.b64encode(b"me:word").decode()
         self._give(urlsplit(self.path).query, is_known=self.headers.get("Authorization") == f"Basic {basic}")
 
@@ -140,7 +149,8 @@ class TokenServer(BaseHTTPRequestHandler):
         elif self.headers.get("Authorization") == "Bearer pass":
             self._reply(202, {"Location": "http://elsewhere.invalid/upload"})
         else:
-            realm = f"http://{self.headers['Host']}/token"
+            scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
+            realm = f"{scheme}://{self.headers['Host']}/token"
             self._reply(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="registry",scope="x"'})
 
     def _give(self, asked: str, *, is_known: bool) -> None:
@@ -158,14 +168,54 @@ class TokenServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def tokens() -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
     """A registry with tokens: its host, and what the server of tokens was asked."""
+    with serving(HTTPServer(("127.0.0.1", 0), TokenServer)) as host:
+        yield host, TokenServer.asked
+
+
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[str]:
     TokenServer.asked = []
-    server = HTTPServer(("127.0.0.1", 0), TokenServer)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"127.0.0.1:{server.server_port}", TokenServer.asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    tls.make_certificates(folder)
+    return folder
+
+
+@pytest.fixture
+def encrypted(certificates: Path) -> Iterator[str]:
+    """The same registry behind TLS, with a certificate of an authority that nobody else knows."""
+    server = HTTPServer(("127.0.0.1", 0), TokenServer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(server) as host:
+        yield host
+
+
+def test_a_registry_is_reached_by_tls_with_the_certificates_that_are_given(encrypted: str, certificates: Path) -> None:
+    with opened(encrypted, Credentials(secret="refresh"), ca_bundle=certificates / "ca.pem") as registry:
+        registry.check_push("one")
+    assert [form["scope"] for form in TokenServer.asked] == [["repository:one:pull,push"]]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_also_on_loopback(encrypted: str) -> None:
+    with opened(encrypted, Credentials(secret="refresh")) as registry, pytest.raises(UnreachableError) as caught:
+        registry.check_push("one")
+    assert (caught.value.message, caught.value.hint) == (
+        f"the certificate of the registry `{encrypted}` is not trusted",
+        "give the certificate authority of your network with `--ca-bundle FILE`",
+    )
 
 
 def test_a_token_is_fetched_for_the_repository_with_the_login(

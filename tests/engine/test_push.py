@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
 from builder.api import Credentials
@@ -234,12 +233,12 @@ def test_an_immutable_tag_is_never_overwritten(project: Project) -> None:
     assert (f"error: {taken}" in ended.err, project.digest("weights", "1")) == (True, digest)
 
 
-def test_an_image_that_this_program_did_not_test_is_not_pushed(project: Project, relay: Relay) -> None:
+def test_an_image_that_this_program_did_not_test_is_not_pushed(project: Project, relay: Relay, engine: Engine) -> None:
     project.write({"weights": {"models": ["reranker"]}})
     assert project.run().code == 0
-    with closing(docker.APIClient()) as client:
-        client.tag("debian:bookworm-slim", f"{project.host}/weights", "latest")
+    engine.tag(engine.image_id("debian:bookworm-slim"), f"{project.host}/weights:latest")
     ended = project.run("push")
+    engine.untag(f"{project.host}/weights:latest")
     assert (ended.code, relay.uploads()) == (2, {})
     assert "which has passed no smoke test of this program on this machine\n" in ended.err
 
