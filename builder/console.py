@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
@@ -189,6 +189,13 @@ def short_name(name: str) -> str:
     except ValueError:  # `RUN [ -e FILE ]`, which a base image may have for ONBUILD
         return name
     return " ".join([head, "RUN", *(word for word in words if word not in _WRAPPERS)])
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows of a table, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def size(count: int) -> str:

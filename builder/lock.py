@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ class OutdatedModel:
     revision: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: `digest` is remembered, for each of many tags asks for it
 class Lock:
     """Every locked model by its name, and the digest of every base image that a registry knows.
 
@@ -111,7 +112,7 @@ class Lock:
     bases: Mapping[str, str] = field(default_factory=dict)
     outdated: Mapping[str, OutdatedModel] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any decision: `{{ lock.digest }}` in a tag."""
         decided = {name: [model.source, model.revision, asdict(model.recipe)] for name, model in self.models.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder import __version__
+from builder import report as reports
 from builder.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,11 +37,24 @@ def network_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def finish(console: "Console", report: Path | None, action: Callable[[], reports.Report]) -> None:
+    """Run what makes images, show its table, write its report, and end with the code of the worst image."""
+    if report is not None:
+        reports.check_writable(report)
+    made = action()
+    console.result(reports.table(made))
+    if report is not None:
+        reports.write(reports.text(made, redact=console.redact), report)
+    failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
+    if failed:
+        raise SystemExit(max(failed))
+
+
 def settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values
     """Gather what a command was asked for, and show no secret of this host from now on."""
     from builder import network  # noqa: PLC0415 - `--help` should not wait for it
 
     console: Console = click.get_current_context().obj
-    console.hide(network.sensitive(network.secrets(os.environ)))
+    console.hide({*network.sensitive(network.secrets(os.environ)), os.environ.get("REGISTRY_PASSWORD", "")})
     trusted = ca_bundle or network.ca_bundle_path(os.environ)
     return Settings(version=__version__, environment=os.environ, ca_bundle=trusted, **flags)

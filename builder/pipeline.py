@@ -5,7 +5,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from builder import buildkit, cache, ci, context, disk, git, lock, lockfile, manifest, network, render, smoke, tags
+from builder import (
+    buildkit,
+    cache,
+    ci,
+    context,
+    disk,
+    git,
+    lock,
+    lockfile,
+    manifest,
+    network,
+    render,
+    smoke,
+    tags,
+    tested,
+)
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
 from builder.cache import Cache, Filled
@@ -17,17 +32,19 @@ from builder.errors import BuildImageError, InputError, Problem, ProblemsError, 
 from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
+from builder.registry import Published
 from builder.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageResult:
-    """How one image went; `references` are the names it really got."""
+    """How one image went; `references` are the names it really got, `pushed` those of them that a registry has now."""
 
     plan: ImagePlan
     references: tuple[str, ...] = ()
     details: ImageDetails | None = None
     checks: tuple[smoke.Check, ...] = ()
+    pushed: tuple[Published, ...] = ()
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None
@@ -234,10 +251,11 @@ class _Run:
 
     def _smoke(self, result: ImageResult) -> ImageResult:
         test = smoke.run if result.plan.kind == "server" else smoke.read
-        tested = test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
-        for check in tested.checks:
+        outcome = test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
+        tested.remember(self.settings, result.image_id, checks=[check.name for check in outcome.checks])
+        for check in outcome.checks:
             self.console.say(f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}")
-        return replace(result, checks=tested.checks)
+        return replace(result, checks=outcome.checks)
 
     def _tag(self, result: ImageResult) -> ImageResult:
         for name in result.plan.references:

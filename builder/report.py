@@ -2,11 +2,12 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder import whole
-from builder.console import size
+from builder.console import columns, size
 from builder.errors import FailedError, InputError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def _image(result: "ImageResult") -> Report:
         "name": result.plan.name,
         "result": _outcome(result),
         "references": list(result.references),
+        "pushed": [asdict(published) for published in result.pushed],
         "id": details.id if details else None,
         "size_bytes": details.size_bytes if details else None,
         "layers": list(details.layers) if details else [],
@@ -54,25 +56,26 @@ def _image(result: "ImageResult") -> Report:
 def _outcome(result: "ImageResult") -> str:
     if result.error is not None:
         return "failed"
+    if result.pushed:
+        return "pushed"
     return "tagged" if result.references else "built"
 
 
 def table(report: Report) -> str:
     """Return a line for each name that an image got, in columns."""
-    rows = [_COLUMNS, *(row for image in report["images"] for row in _rows(image))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return columns([_COLUMNS, *(row for image in report["images"] for row in _rows(image))])
 
 
 def _rows(image: Report) -> list[tuple[str, ...]]:
     size_text = size(image["size_bytes"]) if image["size_bytes"] else "-"
-    digest = image["id"][:_SHORT_DIGEST] if image["id"] else "-"
     duration = f"{image['duration_s']:.1f} s"
-    return [
-        (image["name"], reference, size_text, digest, duration, image["result"])
-        for reference in image["references"] or ["-"]
-    ]
+    pushed = {published["reference"]: published["digest"] for published in image["pushed"]}
+    rows: list[tuple[str, ...]] = []
+    for reference in image["references"] or ["-"]:
+        digest = pushed.get(reference) or image["id"] or "-"
+        result = "pushed" if reference in pushed else image["result"]
+        rows.append((image["name"], reference, size_text, digest[:_SHORT_DIGEST], duration, result))
+    return rows
 
 
 def text(report: Report, *, redact: "Callable[[str], str]" = str) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 from builder import report
 from builder.engine import ImageDetails
-from builder.errors import BuildFailedError, InputError
+from builder.errors import BuildFailedError, FailedError, InputError
 from builder.pipeline import ImageResult
+from builder.registry import Published
 from builder.smoke import Check
 from tests.builder import data
 
@@ -51,6 +52,7 @@ def test_the_document_has_everything_a_pipeline_asks_for() -> None:
         "name": "good",
         "result": "tagged",
         "references": ["example/good:1", "example/good:latest"],
+        "pushed": [],
         "id": DETAILS.id,
         "size_bytes": 405_000_000,
         "layers": ["sha256:a", "sha256:b"],
@@ -65,6 +67,25 @@ def test_the_document_has_everything_a_pipeline_asks_for() -> None:
     }
     assert read["images"][1]["result"] == "failed"
     assert read["images"][1]["error"] == {"message": "step failed", "hint": "do this"}
+
+
+DIGEST = "sha256:" + "2" * 64
+PUSHED = Published(reference="example/good:1", digest=DIGEST, size_bytes=120_000_000)
+
+
+def test_a_pushed_name_is_told_with_the_digest_that_the_registry_has() -> None:
+    made = report.make([replace(PASSED, references=("example/good:1",), pushed=(PUSHED,))])
+    assert (made["images"][0]["result"], made["images"][0]["pushed"]) == (
+        "pushed",
+        [{"reference": "example/good:1", "digest": DIGEST, "size_bytes": 120_000_000}],
+    )
+    assert report.table(made).splitlines()[1] == ("good   example/good:1  405 MB  sha256:222222222222  4.2 s  pushed")
+
+
+def test_of_an_image_that_was_pushed_in_part_each_name_says_whether_it_was() -> None:
+    made = report.make([replace(PASSED, pushed=(PUSHED,), error=FailedError("refused"))])
+    assert (made["images"][0]["result"], made["images"][0]["exit_code"]) == ("failed", 1)
+    assert [line.split()[-1] for line in report.table(made).splitlines()[1:]] == ["pushed", "failed"]
 
 
 def test_an_image_that_was_only_built_says_so() -> None:
