@@ -26,6 +26,7 @@ MANIFEST = ROOT / "examples" / "quickstart.yaml"
 IMAGE = "build-image/quickstart:latest"
 BASE = "debian:bookworm-slim"
 PAIRS = 9
+FLEET = 200
 
 
 def compare_cached(program: Program, folder: Path) -> None:
@@ -103,6 +104,25 @@ def share_models(program: Program, folder: Path) -> None:
     print(f"four images of two models, -j 4: {spent:.1f} s, graphs fetched: {len(fetched)}")
 
 
+def plan_fleet(program: Program, folder: Path) -> None:
+    """Plan 200 images that share 20 models, once they are locked."""
+    lookalikes.write_reranker(folder / "reranker")
+    models = {f"model-{number}": {"task": "reranker", "path": "reranker"} for number in range(20)}
+    images = {
+        f"image-{number}": {
+            "models": [f"model-{(number + place) % 20}" for place in range(3)],
+            "repository": f"registry.example.com/fleet/image-{number}",
+            "tags": ["{{ lock.digest }}", "latest"],
+        }
+        for number in range(FLEET)
+    }
+    manifest = folder / "fleet.yaml"
+    manifest.write_text(json.dumps({"version": 1, "models": models, "images": images}, indent=1))
+    program.run("lock", "--models", manifest)
+    times = [seconds(lambda: program.run("plan", "--models", manifest)) for _ in range(PAIRS)]
+    print(f"plan of {FLEET} images of 20 models: {statistics.median(times):.2f} s (at most 1 wanted)")
+
+
 def weigh(program: Program) -> None:
     """Print what the image adds to its base and its models."""
     with Engine.connect() as engine:
@@ -117,7 +137,7 @@ def main() -> None:
     with installed() as program:
         program.run("--models", MANIFEST)
         weigh(program)
-        for measure in (compare_cached, change_runtime, share_models):
+        for measure in (compare_cached, change_runtime, share_models, plan_fleet):
             with tempfile.TemporaryDirectory() as folder:
                 measure(program, Path(folder))
         cold = seconds(lambda: program.run("--models", MANIFEST, "--build-only", "--no-cache"))

@@ -12,7 +12,10 @@ MINIMUM_API = (1, 42)  # of Engine 23.0, the first with a Dockerfile frontend th
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageDetails:
-    """What the engine knows of an image; `digest` is empty until it has been pushed or pulled."""
+    """What the engine knows of an image; `digest` is empty until it has been pushed or pulled.
+
+    `repository_digests` are those of every repository that it was pushed to or pulled from: `repository@digest`.
+    """
 
     id: str
     platform: str
@@ -21,15 +24,25 @@ class ImageDetails:
     labels: Mapping[str, str]
     environment: tuple[str, ...]
     digest: str
+    repository_digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """A login at a registry, empty where there is none; `warning` says why one could not be had."""
+    """A login at a registry, empty where there is none; `warning` says why one could not be had.
+
+    A secret without a name is an identity token.
+    """
 
     username: str = ""
-    secret: str = ""
+    secret: str = field(default="", repr=False)
     warning: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Write the login as the Engine API's `X-Registry-Auth`."""
+        if self.secret and not self.username:
+            return {"identitytoken": self.secret}
+        return {"username": self.username, "password": self.secret} if self.username else {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TypeAlias
 from uuid import uuid4
 
-from builder import filesync, wire
+from builder import credentials, filesync, wire
 from builder.context import SOURCE_DATE_EPOCH, Context
 from builder.engine import Engine, JsonStream
 from builder.errors import BuildFailedError, BuildImageError, InputError, UnreachableError
@@ -124,7 +124,7 @@ def build(engine: Engine, request: BuildRequest, *, on_event: OnEvent, cancellat
 
 def _build_once(engine: Engine, request: BuildRequest, *, emit: OnEvent, cancellation: Cancellation) -> str:
     session_id, build_id = uuid4().hex, uuid4().hex
-    unary = _services(engine, request.secrets, emit)
+    unary = _services(request.secrets, emit)
     streaming: Mapping[str, Streaming] = {filesync.METHOD: lambda call: filesync.serve(request.context, call)}
     stream = engine.open_session(_session_headers(session_id, request.shared_key, [*unary, *streaming]))
     with (
@@ -183,7 +183,7 @@ def _failure(tracker: StepTracker, message: str) -> BuildFailedError | Unreachab
     return kind(message, step="" if failed is None else failed.name, output=output, hint=hint)
 
 
-def _services(engine: Engine, secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary]:
+def _services(secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary]:
     """Make the handlers that the engine calls for health, secrets and registry logins."""
 
     def secret(message: bytes) -> bytes:
@@ -192,13 +192,13 @@ def _services(engine: Engine, secrets: Mapping[str, bytes], emit: OnEvent) -> Ma
             raise CallError(Status.NOT_FOUND, f"secret {name} is not given")
         return wire.field(1, secrets[name])
 
-    def credentials(message: bytes) -> bytes:
-        found = engine.credentials(wire.text(wire.parse(message), 1))
+    def login(message: bytes) -> bytes:
+        found = credentials.look_up(wire.text(wire.parse(message), 1))
         if found.warning is not None:
             emit(WarningEvent(message=found.warning))
         return wire.field(1, found.username) + wire.field(2, found.secret)
 
-    return {HEALTH: lambda _: SERVING, SECRETS: secret, CREDENTIALS: credentials}
+    return {HEALTH: lambda _: SERVING, SECRETS: secret, CREDENTIALS: login}
 
 
 def _parameters(request: BuildRequest, *, session_id: str, build_id: str) -> Mapping[str, str]:

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -12,8 +11,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from builder import __version__, commands, marks, options, publishing, subcommands, usage
-from builder import report as reports
+from builder import __version__, commands, marks, options, subcommands, usage
 from builder.console import Console
 from builder.errors import (
     EXIT_INTERRUPTED,
@@ -42,6 +40,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--from", "supplies", type=PATH, metavar="DIR", help="Build without a network from `cache --output DIR`.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
+@click.option("--push", is_flag=True, help="Push what was built, tested and tagged to its registry.")
 @click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
 @usage.version_option
@@ -50,15 +49,19 @@ def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - 
     """Build, smoke-test and tag the Docker images of a manifest, with their Hugging Face models baked in."""
     shared = {name: flags[name] for name in ("models", "images", "ca_bundle")}
     cached = {**shared, "build_network": flags["build_network"], "no_cache": flags["no_cache"]}
-    context.default_map = {"render": shared, "lock": shared, "cache": cached, "serve": shared}
+    context.default_map = dict.fromkeys(("render", "lock", "serve", "plan"), shared) | {"cache": cached}
+    context.default_map["push"] = {**shared, "report": flags["report"]}
     if context.get_parameter_source("models") is ParameterSource.COMMANDLINE:
         context.default_map["verify"] = {"models": flags["models"]}  # which reads no manifest unless told to
+    if flags["push"] and flags["build_only"]:
+        raise InputError("only what was tested is pushed", hint="leave out --build-only or --push")
     if context.invoked_subcommand is None:
         if flags["supplies"] is not None and context.get_parameter_source("models") is not ParameterSource.COMMANDLINE:
             flags["models"] = flags["supplies"] / SUPPLIES_MANIFEST
         _build(context.obj, **flags)
-    elif flags["supplies"] is not None:
-        raise InputError(f"--from builds images, and `{context.invoked_subcommand}` does not")
+    elif flags["supplies"] is not None or flags["push"]:
+        flag = "--push" if flags["push"] else "--from"
+        raise InputError(f"{flag} builds images, and `{context.invoked_subcommand}` does not")
 
 
 for _subcommand in subcommands.ALL:
@@ -67,20 +70,7 @@ for _subcommand in subcommands.ALL:
 
 def _build(console: Console, *, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     console.is_quiet = quiet
-    files = {name: flags.pop(name) for name in ("report", "html", "junit", "dotenv", "compare")}
-    run = reports.Run(
-        version=__version__,
-        manifest=str(flags["models"]),
-        jobs=flags["jobs"],
-        ci=commands.ci_run(os.environ),
-        started_s=time.time(),
-    )
-    wanted = publishing.wanted(os.environ, **files)
-    with publishing.Publishing(run, wanted=wanted, console=console) as published:
-        run.images = commands.build(options.settings(**flags), console=console, journal=run.journal)
-        console.result(reports.table({"images": run.images}))
-    if published.report["exit_code"]:
-        raise SystemExit(published.report["exit_code"])
+    options.finish(console, commands.build, **flags)
 
 
 def main() -> NoReturn:

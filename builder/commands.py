@@ -5,33 +5,29 @@ neither.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder import ci, unchanged
 from builder import report as reports
+from builder import unchanged
 from builder.console import Console
-from builder.errors import InputError
+from builder.errors import InputError, UnreachableError
 from builder.settings import Settings
 
 if TYPE_CHECKING:
     from builder.cache import Filled
     from builder.engine import Engine
+    from builder.forecast import Forecast
     from builder.pipeline import Draft, Journal
     from builder.plan import Plan
 
 
-def ci_run(environment: Mapping[str, str]) -> dict[str, str] | None:
-    """Return what a report says of the pipeline's run that this one is a part of, None outside of one."""
-    run = ci.read(environment)
-    return None if run is None else asdict(run)
-
-
 def build(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
-    """Build, test and tag every image, unless that would change nothing, and return what a report says of each.
+    """Build, test and tag every image, unless that would change nothing; push them where that is asked for.
 
-    Where that is interrupted, `journal` has how far each came.
+    Returns what a report says of each. Where that is interrupted, `journal` has how far each came.
     """
     secrets = {} if settings.supplies else _secrets(settings)
     spared = _spared(settings, console)
@@ -44,7 +40,8 @@ def build(settings: Settings, *, console: Console, journal: "Journal") -> list[r
 
 def _spared(settings: Settings, console: Console) -> list[reports.Report] | None:
     """Return the images of a run that would change nothing, which is told without building."""
-    memory = None if settings.no_cache else unchanged.recall(settings)
+    # What is pushed has been tested by the same run, or by that of `build-image push`, which looks it up.
+    memory = None if settings.no_cache or settings.push else unchanged.recall(settings)
     if memory is None:
         return None
     from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
@@ -96,10 +93,15 @@ def _run(
     journal: "Journal",
 ) -> list[reports.Report]:
     """Make the images, and remember that where it succeeded and `folders` are known to hold all that they depend on."""
-    from builder import pipeline  # noqa: PLC0415 - as above
+    from builder import pipeline, publication  # noqa: PLC0415 - as above
 
     fingerprint = "" if folders is None else unchanged.fingerprint(settings, folders)
-    results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console, journal=journal)
+    with ExitStack() as stack:
+        publisher = None
+        if settings.push:
+            publisher = stack.enter_context(publication.prepared(plan.images, settings, engine=engine, console=console))
+        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console, journal=journal)
+        results = publisher.publish(results, journal=journal) if publisher else results
     made = reports.images(results)
     if folders is not None and plan.is_repeatable and all(result.error is None for result in results):
         bases = {image.built_on: engine.image_id(image.built_on) for image in plan.images}
@@ -112,6 +114,45 @@ def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
     """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
     models = [model for image in plan.images for model in image.models if model.folder]
     return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
+
+
+def plan(settings: Settings, *, console: Console) -> "Forecast":
+    """Tell what a run would do, from the plan that it would follow; nothing is written, built or downloaded.
+
+    Without an engine the plan is the same, unless the lock lacks the digest of the base image.
+    """
+    from builder import forecast, lock, pipeline  # noqa: PLC0415 - as above
+    from builder.engine import Engine  # noqa: PLC0415
+
+    draft, there = pipeline.draft(settings), None
+    try:
+        with Engine.connect() as engine:
+            draft = pipeline.pin_base(draft, engine.base_digest)
+            made = pipeline.make_plan(draft, settings)
+            memory = unchanged.recall(settings)
+            is_unchanged = memory is not None and unchanged.report(memory, engine) is not None
+            there = forecast.ask(engine, made, is_unchanged=is_unchanged)
+    except UnreachableError as error:
+        console.warn(f"what is there already is not known: {error.message}")
+        if draft.manifest.defaults.base not in draft.lock.bases:
+            console.warn("the lock lacks the base image's digest, which tags of `lock.digest` depend on")
+        made = pipeline.make_plan(draft, settings)
+    return forecast.make(made, there, lock_changes=tuple(lock.differences(draft.previous, draft.lock)))
+
+
+def push(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
+    """Push every image that this program has built, tested and tagged as the manifest and its lock say."""
+    from builder import pipeline, publication  # noqa: PLC0415 - as above
+    from builder.engine import Engine  # noqa: PLC0415
+
+    draft = pipeline.draft(settings)
+    with Engine.connect() as engine, console.live():
+        draft = pipeline.pin_base(draft, engine.base_digest)
+        pipeline.settle(draft, settings)
+        plan = pipeline.make_plan(draft, settings)
+        held = publication.tested_images(plan.images, settings, engine=engine)
+        with publication.prepared(plan.images, settings, engine=engine, console=console) as publisher:
+            return reports.images(publisher.publish(held, journal=journal))
 
 
 def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":

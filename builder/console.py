@@ -259,6 +259,13 @@ def short_name(name: str) -> str:
     return " ".join([head, "RUN", *(word for word in words if word not in _WRAPPERS)])
 
 
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows of a table, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def size(count: int) -> str:
     """Write a number of bytes in decimal units, as Docker does: `1.2 GB`."""
     value = float(count)

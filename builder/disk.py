@@ -6,7 +6,7 @@ measured with `docker system df` on amd64, and rounded up.
 """
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -83,7 +83,7 @@ def check_engine(images: Sequence[ImagePlan], engine: EngineDisk, *, no_cache: b
     free_bytes = free(root)
     need = predict(images)
     if need.total_bytes > free_bytes and not no_cache:
-        need = predict(images, held=_held(engine))
+        need = predict(images, held=models_of(engine.images(label=MODELS_LABEL)))
     require(need, free_bytes, place=f"the engine's disk (`{root}`)", hint=ENGINE_HINT)
 
 
@@ -100,5 +100,6 @@ def free(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def _held(engine: EngineDisk) -> set[str]:
-    return {name for image in engine.images(label=MODELS_LABEL) for name in image.labels[MODELS_LABEL].split()}
+def models_of(images: Iterable[HeldImage]) -> set[str]:
+    """Return the models, as `identity` writes them, that images which carry their label hold."""
+    return {name for image in images for name in image.labels[MODELS_LABEL].split()}

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import socket
 import ssl
 import sys
@@ -32,7 +31,7 @@ from builder.api import (
     check_supported,
 )
 from builder.container import Container
-from builder.errors import AbsentError, FailedError, InputError, UnreachableError
+from builder.errors import AbsentError, FailedError, InputError, UnreachableError, system_reason
 from builder.images import ImageStore, Json
 from builder.messages import JsonStream
 from builder.stream import (
@@ -128,10 +127,12 @@ class Engine(ImageStore):
         with _translated("cannot stop the build"):
             self._client.post(self._url("/build/cancel"), params={"id": build_id}, timeout=self._client.timeout)
 
-    @staticmethod
-    def credentials(registry: str) -> Credentials:
-        """Look up the user's login at `registry` in the Docker config and its helpers; never raise."""
-        return _credentials(docker.auth.INDEX_NAME if registry == "registry-1.docker.io" else registry)
+    def push_stream(self, reference: str, login: Credentials) -> JsonStream:
+        """Start to push what `reference` (repository:tag) names, and stream the engine's messages."""
+        repository, _, tag = reference.rpartition(":")
+        headers = {"X-Registry-Auth": docker.auth.encode_header(login.as_json())}
+        place, action = f"/images/{repository}/push", f"push `{reference}`"
+        return self._post(place, action=action, params={"tag": tag}, headers=headers)
 
     def containers(self) -> tuple[HeldContainer, ...]:
         """List every container."""
@@ -290,13 +291,9 @@ def _ssh_errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: BaseException) -> str:
-    """Find the operating system's reason below the libraries' own texts."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OSError) and found.strerror:
-            return found.strerror
-        found = found.__cause__ or found.__context__
-    return "the connection ended" if isinstance(error, requests.RequestException) else str(error)
+    return system_reason(error) or (
+        "the connection ended" if isinstance(error, requests.RequestException) else str(error)
+    )
 
 
 def _message(response: requests.Response) -> str:
@@ -304,18 +301,3 @@ def _message(response: requests.Response) -> str:
         return str(response.json()["message"])
     except (ValueError, KeyError):
         return f"HTTP status {response.status_code}"
-
-
-def _credentials(registry: str) -> Credentials:
-    try:
-        config = docker.auth.load_config()
-        helper = config.get_credential_store(registry)
-        if helper is not None and shutil.which(f"docker-credential-{helper}") is None:
-            warning = f"`docker-credential-{helper}` is not installed, so `{registry}` is asked without a login"
-            return Credentials(warning=warning)
-        found = {key.lower(): value for key, value in (config.resolve_authconfig(registry) or {}).items()}
-    except (docker.errors.DockerException, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        return Credentials(warning=f"no login for `{registry}`: {error}")
-    if token := found.get("identitytoken"):
-        return Credentials(secret=str(token))
-    return Credentials(username=str(found.get("username", "")), secret=str(found.get("password", "")))

@@ -103,3 +103,13 @@ class InternalError(BuildImageError):
 
 class OutputClosedError(BaseException):
     """Whoever read stdout or stderr has gone."""
+
+
+def system_reason(error: BaseException) -> str:
+    """Find the operating system's reason below the texts of libraries, empty where it gave none."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
+        found = found.__cause__ or found.__context__
+    return ""

@@ -54,6 +54,7 @@ class ImageStore(ABC):
         """Read what the engine knows of an image, by its id or any reference."""
         found = self._inspect(reference)
         config = found.get("Config") or {}
+        digests = tuple(found.get("RepoDigests") or ())
         return ImageDetails(
             id=found["Id"],
             platform=f"{found['Os']}/{found['Architecture']}",
@@ -61,7 +62,8 @@ class ImageStore(ABC):
             layers=tuple(found["RootFS"].get("Layers") or ()),
             labels=config.get("Labels") or {},
             environment=tuple(config.get("Env") or ()),
-            digest=next(iter(found.get("RepoDigests") or ()), "").rpartition("@")[2],
+            digest=next(iter(digests), "").rpartition("@")[2],
+            repository_digests=digests,
         )
 
     def base_digest(self, reference: str) -> str:

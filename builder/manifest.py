@@ -40,6 +40,7 @@ Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
 RepositoryId = Annotated[str, StringConstraints(pattern=_REPOSITORY_ID, max_length=96)]
 Revision = Annotated[str, StringConstraints(pattern=_REVISION, max_length=128)]
 Tag = Annotated[str, AfterValidator(lambda text: text if "{" in text else reference.check_tag(text))]
+TagPattern = Annotated[str, AfterValidator(reference.check_tag_pattern)]
 Count = Annotated[int, Field(gt=0, strict=True)]
 Number = Annotated[int, Field(ge=0, strict=True)]
 Pooling = Annotated[
@@ -101,6 +102,7 @@ class Image(_Section):
     kind: Kind = "server"
     repository: Annotated[str, AfterValidator(reference.check_repository)] | None = None
     tags: Annotated[list[Tag], Field(min_length=1)] = ["latest"]
+    immutable: list[TagPattern] | None = None
 
 
 class Defaults(_Section):
@@ -108,6 +110,7 @@ class Defaults(_Section):
 
     base: Annotated[str, AfterValidator(reference.check_base)] = "debian:bookworm-slim"
     platform: Annotated[str, StringConstraints(pattern=_PLATFORM)] | None = None
+    immutable: list[TagPattern] = []
 
 
 class Manifest(_Section):

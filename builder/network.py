@@ -173,6 +173,18 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
     return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror)
 
 
+def registry_login(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return user and password of REGISTRY_USER and REGISTRY_PASSWORD, None where neither is set.
+
+    Raises InputError where one is set without the other.
+    """
+    user, password = environment.get("REGISTRY_USER", ""), environment.get("REGISTRY_PASSWORD", "")
+    if bool(user) != bool(password):
+        there, missing = ("REGISTRY_USER", "REGISTRY_PASSWORD") if user else ("REGISTRY_PASSWORD", "REGISTRY_USER")
+        raise InputError(f"{there} is set, and {missing} is not", hint=f"set {missing} as well, or unset {there}")
+    return (user, password) if user else None
+
+
 def may_ask_hub(environment: Mapping[str, str]) -> bool:
     """Tell whether the Hub may be asked: HF_ALLOW_REMOTE_MODELS, true where it is not set or empty."""
     value = environment.get("HF_ALLOW_REMOTE_MODELS") or "true"

@@ -9,7 +9,7 @@ from uuid import uuid4
 Report = Mapping[str, Any]
 
 _NOT_IN_VARIABLES = re.compile(r"[^A-Z0-9]")
-_GOOD = {"tagged", "built", "unchanged"}
+_GOOD = {"pushed", "tagged", "built", "unchanged"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

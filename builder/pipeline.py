@@ -21,6 +21,7 @@ from builder import (
     render,
     smoke,
     tags,
+    tested,
 )
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
@@ -35,13 +36,17 @@ from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
 from builder.record import Phase, Recorder, Step
+from builder.registry import Published
 from builder.settings import Settings
 from builder.trace import Event
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageResult:
-    """How one image went, or how far it came; `references` are the names it really got."""
+    """How one image went, or how far it came; `references` are the names it really got.
+
+    `pushed` are those of them that a registry has now.
+    """
 
     plan: ImagePlan
     references: tuple[str, ...] = ()
@@ -50,6 +55,7 @@ class ImageResult:
     phases: tuple[Phase, ...] = ()
     steps: tuple[Step, ...] = ()
     checks: tuple[smoke.Check, ...] = ()
+    pushed: tuple[Published, ...] = ()
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None
@@ -306,6 +312,7 @@ class _Run:
                 self.console.say(told, image=result.plan.name)
 
         test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation, on_check=on_check)
+        tested.remember(self.settings, result.image_id, checks=[check.name for check in recorder.checks])
         return result
 
     def _tag(self, result: ImageResult, _: Recorder) -> ImageResult:

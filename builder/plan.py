@@ -1,16 +1,18 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import bundle, reference, tags
+from builder import bundle, footprint, reference, tags
 from builder.errors import InputError, ProblemsError
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
 
 MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
 BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
+MEMORY_LABEL = "build-image.memory"  # of one that serves: the most bytes that it takes with its default settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +28,8 @@ class ImagePlan:
     """One image: what it is built from, and the references it gets once it is tested.
 
     One of the kind `models` holds weights alone: its stages have the base, the image itself has none. Where nothing
-    is `supplied`, base and packages come from the network.
+    is `supplied`, base and packages come from the network. What is `immutable` of its references is never overwritten
+    at a registry.
     """
 
     name: str
@@ -35,12 +38,20 @@ class ImagePlan:
     platform: str | None
     models: tuple[LockedModel, ...]
     references: tuple[str, ...]
+    immutable: tuple[str, ...] = ()
     supplied: Supplied | None = None
 
     @property
     def built_on(self) -> str:
         """The reference that the stages begin from, which need not be the base's own."""
         return self.supplied.base if self.supplied else self.base
+
+    @property
+    def shareable_stages(self) -> tuple[str, ...]:
+        """The stages of its Dockerfile whose result another image may share; the others are made of its own models."""
+        client = ("hub-client",) if any(model.is_fetched for model in self.models) else ()
+        models = (*client, *(f"model-{model.name}" for model in self.models))
+        return ("python-deps", *models, "app") if self.kind == "server" else models
 
     @property
     def labels(self) -> dict[str, str]:
@@ -53,7 +64,11 @@ class ImagePlan:
         name, _, digest = self.base.partition("@")
         digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
         baked = {BUNDLE_LABEL: bundle.digest(bundle.document(self.models))}
-        return {"org.opencontainers.image.base.name": name, **digests, **baked}
+        return {"org.opencontainers.image.base.name": name, **digests, **baked, **self._memory_label()}
+
+    def _memory_label(self) -> dict[str, str]:
+        ceiling = footprint.ceiling_bytes([(model.footprint, model.recipe.max_length) for model in self.models])
+        return {} if ceiling is None else {MEMORY_LABEL: str(ceiling)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +122,15 @@ def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: t
         platform=manifest.defaults.platform,
         models=tuple(lock.models[model] for model in image.models),
         references=references,
+        immutable=tuple(_immutable(references, manifest.defaults.immutable, image.immutable)),
     )
+
+
+def _immutable(references: Iterable[str], default: Sequence[str], own: Sequence[str] | None) -> Iterator[str]:
+    """Yield the references whose tag one of the patterns fits, those of the image where it has any."""
+    for name in references:
+        if any(fnmatchcase(reference.place(name).tag, pattern) for pattern in (default if own is None else own)):
+            yield name
 
 
 def _pinned(base: str, lock: Lock) -> str:

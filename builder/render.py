@@ -77,7 +77,7 @@ def tag(template: str, *, names: Mapping[str, object]) -> str:
     if "{" not in template:
         return template
     try:
-        return _environment().from_string(template).render(names)
+        return _compiled(template).render(names)
     except jinja2.UndefinedError as error:
         msg = f"`{template}` can't be filled in: {error}"
         raise ValueError(msg) from error
@@ -86,14 +86,20 @@ def tag(template: str, *, names: Mapping[str, object]) -> str:
         raise ValueError(msg) from error
 
 
-def variables(template: str) -> set[str]:
+@functools.cache
+def variables(template: str) -> frozenset[str]:
     """Return the names that a tag template asks for; a template that can't be parsed asks for none."""
     if "{" not in template:
-        return set()
+        return frozenset()
     try:
-        return meta.find_undeclared_variables(_environment().parse(template))
+        return frozenset(meta.find_undeclared_variables(_environment().parse(template)))
     except jinja2.TemplateError:
-        return set()
+        return frozenset()
+
+
+@functools.cache  # hundreds of images have the same few
+def _compiled(template: str) -> jinja2.Template:
+    return _environment().from_string(template)
 
 
 @functools.cache

@@ -4,13 +4,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder import record, whole
-from builder.console import short_name, size
+from builder.console import columns, short_name, size
 from builder.errors import (
     EXIT_INTERRUPTED,
     EXIT_OUTPUT_CLOSED,
@@ -84,6 +84,7 @@ def _image(result: "ImageResult") -> Report:
         "kind": result.plan.kind,
         "result": _outcome(result),
         "references": list(result.references),
+        "pushed": [asdict(published) for published in result.pushed],
         "id": details.id if details else None,
         "platform": details.platform if details else None,
         "size_bytes": details.size_bytes if details else None,
@@ -116,6 +117,8 @@ def _outcome(result: "ImageResult") -> str:
         return "failed"
     if not result.is_finished:
         return "interrupted" if result.phases else "not started"
+    if result.pushed:
+        return "pushed"
     return "tagged" if result.references else "built"
 
 
@@ -169,20 +172,19 @@ def _exit_code(error: BaseException) -> int:
 
 def table(report: Report) -> str:
     """Return a line for each name that an image got, in columns."""
-    rows = [_COLUMNS, *(row for image in report["images"] for row in _rows(image))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return columns([_COLUMNS, *(row for image in report["images"] for row in _rows(image))])
 
 
 def _rows(image: Report) -> list[tuple[str, ...]]:
     size_text = size(image["size_bytes"]) if image["size_bytes"] else "-"
-    digest = image["id"][:_SHORT_DIGEST] if image["id"] else "-"
     duration = f"{image['duration_s']:.1f} s"
-    return [
-        (image["name"], reference, size_text, digest, duration, image["result"])
-        for reference in image["references"] or ["-"]
-    ]
+    pushed = {published["reference"]: published["digest"] for published in image["pushed"]}
+    rows: list[tuple[str, ...]] = []
+    for reference in image["references"] or ["-"]:
+        digest = pushed.get(reference) or image["id"] or "-"
+        result = "pushed" if reference in pushed else image["result"]
+        rows.append((image["name"], reference, size_text, digest[:_SHORT_DIGEST], duration, result))
+    return rows
 
 
 def redacted(report: Report, redact: Callable[[str], str]) -> Report:

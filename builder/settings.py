@@ -25,6 +25,7 @@ class Settings:
     build_network: NetworkMode = "default"
     no_cache: bool = False
     build_only: bool = False
+    push: bool = False
     locked: bool = False
     supplies: Path | None = None
 

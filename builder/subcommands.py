@@ -45,6 +45,48 @@ def render(console: Console, /, output: Path, **flags: Any) -> None:  # noqa: AN
 
 @click.command(cls=usage.Command)
 @options.manifest_options
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def plan(console: Console, /, form: str, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Print what a run would do, before anything is built, downloaded or written.
+
+    That is every image with its tags, the stages that images share, what is there already, bytes to fetch, sizes, and
+    the licence of every model. Without an engine it says what can't be told.
+
+    \b
+    Examples:
+      build-image plan --models models.yaml
+      build-image plan --format json
+    """  # noqa: D301 - click's own mark
+    from builder import preview  # noqa: PLC0415 - `--help` should not wait for it
+
+    found = commands.plan(options.settings(**flags), console=console)
+    console.result(preview.document(found) if form == "json" else preview.text(found))
+
+
+@click.command(cls=usage.Command)
+@options.manifest_options
+@options.report_options
+@click.pass_obj
+def push(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Push images that were built, tested and tagged.
+
+    Each must have passed its smoke test on this machine, under the names that the manifest gives it now.
+
+    \b
+    The login: REGISTRY_USER and REGISTRY_PASSWORD, else that of the Docker config
+    (`docker login`) or its credential helper.
+
+    \b
+    Examples:
+      build-image push --models models.yaml
+      build-image push --image retrieval --report pushed.json
+    """  # noqa: D301 - click's own mark
+    options.finish(console, commands.push, locked=True, **flags)
+
+
+@click.command(cls=usage.Command)
+@options.manifest_options
 @click.option("--check", is_flag=True, help="Change nothing; end with 2 where manifest and lock disagree.")
 @click.option("--upgrade", "upgraded", multiple=True, metavar="NAME", help="Resolve this model again; may be repeated.")
 @click.pass_obj
@@ -186,4 +228,4 @@ def schema(console: Console, /, *, report: bool) -> None:
     console.result(reports.schema() if report else manifest.schema())
 
 
-ALL = (render, lock, verify, cache, serve, prune, schema)
+ALL = (plan, render, push, lock, verify, cache, serve, prune, schema)

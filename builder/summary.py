@@ -14,6 +14,7 @@ _LIMIT_BYTES = 900_000  # GitHub drops a summary of over 1 MiB, without a word
 _SHORT_DIGEST = 19
 _MARKS = {
     "tagged": "\N{WHITE HEAVY CHECK MARK}",
+    "pushed": "\N{WHITE HEAVY CHECK MARK}",
     "built": "\N{WHITE HEAVY CHECK MARK}",
     "unchanged": "\N{WHITE HEAVY CHECK MARK}",
     "failed": "\N{CROSS MARK}",

@@ -57,8 +57,8 @@ def report(memory: Memory, engine: ImageStore) -> dict[str, Any] | None:
     expected = {name: image["id"] for image in images for name in image["references"] or [image["id"]]}
     if any(engine.image_id(name) != wanted for name, wanted in {**expected, **memory.bases}.items()):
         return None
-    nothing_done = {"result": "unchanged", "phases": [], "stages": [], "build_s": 0.0, "duration_s": 0.0}
-    unchanged = [{**image, **nothing_done} for image in images]
+    new = {"result": "unchanged", "pushed": [], "phases": [], "stages": [], "build_s": 0.0, "duration_s": 0.0}
+    unchanged = [{**image, **new} for image in images]
     return {**memory.report, "images": unchanged}
 
 

@@ -8,11 +8,11 @@ from builder import __version__
 
 EXIT_CODES = """\b
 Exit codes:
-  0    every image is built, tested and tagged
-  1    a build, a smoke test or a tag failed
+  0    every image is built, tested and tagged, and pushed where that was asked for
+  1    a build, a smoke test, a tag or a push failed
   2    the manifest, a flag or the environment is wrong
   3    a bug of build-image
-  4    the Docker Engine or the Hub is not reachable
+  4    the Docker Engine, the Hub or the registry is not reachable
   130  interrupted
   141  whoever read the output has gone
 """
@@ -23,6 +23,7 @@ Examples:
   build-image --models models.yaml --image retrieval --report report.json
   build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
   build-image --models models.yaml --locked
+  build-image --models models.yaml --push
   build-image --from supplies
   build-image render --models models.yaml --output rendered
 """

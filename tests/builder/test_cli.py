@@ -33,7 +33,16 @@ def nobody() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["render", "--help"], ["lock", "--help"], ["verify", "--help"], ["schema", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["plan", "--help"],
+        ["render", "--help"],
+        ["push", "--help"],
+        ["lock", "--help"],
+        ["verify", "--help"],
+        ["schema", "--help"],
+    ],
 )
 def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(arguments) == 0
@@ -195,3 +204,30 @@ cli.main()
 def test_a_hang_up_is_an_interrupt_and_a_second_one_disturbs_no_cleaning_up() -> None:
     ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "cleaned up\n", "interrupted\n")
+
+
+@pytest.mark.parametrize(("flag", "command"), [("--push", "render"), ("--push", "plan")])
+def test_a_flag_of_the_build_is_refused_by_other_commands(
+    flag: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([flag, command]) == 2
+    assert capsys.readouterr().err == f"error: {flag} builds images, and `{command}` does not\n"
+
+
+def test_what_is_not_tested_can_t_be_pushed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--push", "--build-only"]) == 2
+    assert capsys.readouterr().err == "error: only what was tested is pushed\nhint: leave out --build-only or --push\n"
+
+
+def test_a_plan_is_made_without_an_engine_and_writes_nothing(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (nowhere / "models.yaml").write_text(MANIFEST)
+    lookalikes.write_reranker(nowhere / "model")
+    before = sorted(path.name for path in nowhere.iterdir())
+    assert cli.run(["plan"]) == 0
+    ended = capsys.readouterr()
+    assert ended.out.splitlines()[1].split() == ["i", "i:latest", "150", "MB", "+", "base", "-"]
+    assert ended.err == (
+        "warning: what is there already is not known: cannot connect to the Docker Engine: No such file or directory\n"
+        "warning: the lock lacks the base image's digest, which tags of `lock.digest` depend on\n"
+    )
+    assert sorted(path.name for path in nowhere.iterdir()) == before

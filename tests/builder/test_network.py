@@ -154,3 +154,20 @@ def test_every_mirror_of_a_list_has_its_password_hidden(tmp_path: Path) -> None:
         "HF_ENDPOINT": "https://a:first@x.example.com, https://b:second@y.example.com",
     }
     assert network.sensitive(network.secrets(environment)) == {"first", "second"}
+
+
+def test_a_login_for_registries_has_a_name_and_a_password() -> None:
+    environment = {"REGISTRY_USER": "robot", "REGISTRY_PASSWORD": "word"}
+    assert (network.registry_login(environment), network.registry_login({})) == (("robot", "word"), None)
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"), [("REGISTRY_USER", "REGISTRY_PASSWORD"), ("REGISTRY_PASSWORD", "REGISTRY_USER")]
+)
+def test_half_of_a_login_is_refused(there: str, missing: str) -> None:
+    with pytest.raises(InputError) as caught:
+        network.registry_login({there: "x"})
+    assert (caught.value.message, caught.value.hint) == (
+        f"{there} is set, and {missing} is not",
+        f"set {missing} as well, or unset {there}",
+    )

@@ -116,3 +116,34 @@ def test_an_image_of_weights_names_no_base_that_it_does_not_stand_on() -> None:
         "models",
         {"org.opencontainers.image.title": "i", "build-image.models": f"example/a@{data.COMMIT}"},
     )
+
+
+def immutable(images: str, defaults: str = "") -> tuple[str, ...]:
+    text = f"{defaults}{MODELS}{images}"
+    manifest_ = manifest.parse(text, file=Path("models.yaml"), environment={})
+    names = tags.Names(lock=LOCK, git=CHECKOUT, now=datetime(2026, 11, 23, tzinfo=UTC))
+    (image,) = plan.make(manifest_, manifest_.images, names=names).images
+    return image.immutable
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        ("[v*]", ("i:v1", "i:v2")),
+        ("['v?', latest]", ("i:v1", "i:v2", "i:latest")),
+        ("[V*]", ()),
+        ("[]", ()),
+    ],
+)
+def test_an_image_s_patterns_say_which_of_its_names_are_immutable(patterns: str, kept: tuple[str, ...]) -> None:
+    images = f"  i: {{models: [a], tags: [v1, v2, latest], immutable: {patterns}}}\n"
+    assert immutable(images, "defaults: {immutable: ['*']}\n") == kept
+
+
+def test_an_image_without_patterns_has_those_of_the_defaults() -> None:
+    images = "  i: {models: [a], tags: [v1, latest]}\n"
+    assert immutable(images, "defaults: {immutable: ['v*']}\n") == ("i:v1",)
+
+
+def test_no_name_is_immutable_unless_the_manifest_says_so() -> None:
+    assert immutable("  i: {models: [a]}\n") == ()

@@ -76,3 +76,27 @@ def test_a_port_is_not_taken_for_a_tag(name: str, parts: tuple[str, str | None])
 )
 def test_every_spelling_of_a_name_is_spelled_out_alike(name: str, whole: str) -> None:
     assert reference.spelled_out(name) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "names_registry"),
+    [
+        ("app", ("docker.io", "library/app", "latest"), False),
+        ("team/app:1", ("docker.io", "team/app", "1"), True),
+        ("localhost:5000/app:1", ("localhost:5000", "app", "1"), True),
+    ],
+)
+def test_a_name_leads_to_a_place_at_a_registry(name: str, parts: tuple[str, str, str], *, names_registry: bool) -> None:
+    place = reference.place(name)
+    assert (place, place.names_registry) == (parts, names_registry)
+
+
+@pytest.mark.parametrize("pattern", ["v*", "1.?", "*", "2026-11-24"])
+def test_a_pattern_of_tags_is_accepted(pattern: str) -> None:
+    assert reference.check_tag_pattern(pattern) == pattern
+
+
+@pytest.mark.parametrize("pattern", ["", "v[0-9]", "a/b", "{{ git.sha }}"])
+def test_what_is_no_pattern_of_tags_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is not a pattern of tags"):
+        reference.check_tag_pattern(pattern)

@@ -101,3 +101,11 @@ def test_what_a_template_asks_for_is_known() -> None:
 def test_the_lock_s_digest_changes_with_a_decision() -> None:
     other = data.lock(data.fetched(recipe=data.EMBEDDER_RECIPE))
     assert data.lock(data.fetched()).digest != other.digest
+
+
+@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS], ids=[*IMAGES, "weights"])
+def test_the_stages_that_a_plan_tells_are_those_of_the_dockerfile(image: ImagePlan) -> None:
+    lines = render.dockerfile(image, version="1").splitlines()
+    stages = [line.rpartition(" AS ")[2] for line in lines if line.startswith("FROM ")]
+    own = {"assembled", "golden", "runtime", "models"}  # made of what is this image's alone
+    assert list(image.shareable_stages) == [stage for stage in stages if stage not in own]

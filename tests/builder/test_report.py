@@ -9,8 +9,17 @@ import jsonschema
 import pytest
 
 from builder import report
-from builder.errors import BuildFailedError, InputError, OutputClosedError, Problem, ProblemsError, UnreachableError
+from builder.errors import (
+    BuildFailedError,
+    FailedError,
+    InputError,
+    OutputClosedError,
+    Problem,
+    ProblemsError,
+    UnreachableError,
+)
 from builder.pipeline import ImageResult
+from builder.registry import Published
 from tests.builder import data, reported
 
 SCHEMA = json.loads(report.schema())
@@ -64,6 +73,28 @@ def test_a_report_begins_with_what_the_run_was() -> None:
     }
 
 
+DIGEST = "sha256:" + "2" * 64
+FIRST = "registry.example.com/search/retrieval:1"
+PUSHED = Published(reference=FIRST, digest=DIGEST, size_bytes=120_000_000)
+
+
+def test_a_pushed_name_is_told_with_the_digest_that_the_registry_has() -> None:
+    made = reported.report(replace(reported.RETRIEVAL, references=(FIRST,), pushed=(PUSHED,)))
+    check(made)
+    assert (made["images"][0]["result"], made["images"][0]["pushed"]) == (
+        "pushed",
+        [{"reference": FIRST, "digest": DIGEST, "size_bytes": 120_000_000}],
+    )
+    row = report.table(made).splitlines()[1]
+    assert row == f"retrieval  {FIRST}  494 MB  sha256:222222222222  22.1 s  pushed"
+
+
+def test_of_an_image_that_was_pushed_in_part_each_name_says_whether_it_was() -> None:
+    made = reported.report(replace(reported.RETRIEVAL, pushed=(PUSHED,), error=FailedError("refused")))
+    assert (made["images"][0]["result"], made["images"][0]["exit_code"]) == ("failed", 1)
+    assert [line.split()[-1] for line in report.table(made).splitlines()[1:]] == ["pushed", "failed"]
+
+
 def test_an_image_has_everything_that_a_pipeline_asks_for() -> None:
     (image,) = reported.report(reported.RETRIEVAL)["images"]
     layers, history, stages = image.pop("layers"), image.pop("history"), image.pop("stages")
@@ -73,6 +104,7 @@ def test_an_image_has_everything_that_a_pipeline_asks_for() -> None:
         "kind": "server",
         "result": "tagged",
         "references": ["registry.example.com/search/retrieval:1", "registry.example.com/search/retrieval:latest"],
+        "pushed": [],
         "id": reported.DIGEST,
         "platform": "linux/amd64",
         "size_bytes": 494_412_000,

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,9 +22,14 @@ PASSWORD_HASH = "$2b$04$KlmWPG/74tsI.F8sQN5dnOd3Sj.siw/YjqhcoSmEUCFmvGV2cNjQS"  
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registry:
-    """A registry that runs; `host` is its name in references."""
+    """A registry that runs; `host` is its name in references, `log` has a line for each request."""
 
     host: str
+    log: Path
+
+    def requests(self, method: str) -> list[str]:
+        """Return the addresses of the requests with `method`, by the registry's own log."""
+        return re.findall(rf'"{method} (\S+) HTTP', self.log.read_text())
 
     def login(self) -> dict[str, str]:
         """Return the login as docker-py takes it."""
@@ -54,7 +60,7 @@ def running(folder: Path) -> Iterator[Registry]:
     (folder / "registry.yml").write_text(json.dumps(settings))  # JSON is YAML
     command = (registry, "serve", folder / "registry.yml")
     with program.running(*command, log=folder / "log", answers=lambda: _wants_a_login(address)):
-        yield Registry(host=address)
+        yield Registry(host=address, log=folder / "log")
 
 
 def _wants_a_login(address: str) -> bool:

@@ -36,7 +36,7 @@ def wanted(environment: Mapping[str, str], **files: Path | None) -> Wanted:
     return Wanted(summary=Path(summary) if summary else None, outputs=Path(outputs) if outputs else None, **files)
 
 
-class Publishing:
+class Reporting:
     """Writes the reports of `run` when the block ends, also where it fails or is interrupted.
 
     Raises InputError at its beginning for a place that can't be written to and for an older report that is none, and
@@ -50,7 +50,7 @@ class Publishing:
         self._console = console
         self._previous: Report | None = None
 
-    def __enter__(self) -> "Publishing":
+    def __enter__(self) -> "Reporting":
         """Look at the places before a long run is done for them."""
         flags: dict[Path, str] = {}
         for flag in ("report", "junit", "html", "dotenv"):

@@ -9,11 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from builder import cli, publishing, report
+from builder import cli, report, reporting
 from builder.console import Console
 from builder.errors import BuildFailedError, FailedError, InputError, OutputClosedError
 from builder.pipeline import ImageResult
-from builder.publishing import Publishing, Wanted
+from builder.reporting import Reporting, Wanted
 from tests.builder import reported
 
 SECRET = "p@ss::word%"
@@ -26,7 +26,7 @@ def publish(wanted: Wanted, *results: ImageResult, error: BaseException | None =
     console = Console(out=io.StringIO(), err=err)
     console.hide({SECRET})
     run = reported.run(*results)
-    with Publishing(run, wanted=wanted, console=console):
+    with Reporting(run, wanted=wanted, console=console):
         if error is not None:
             raise error
         run.images = report.images(results)
@@ -96,7 +96,7 @@ def test_a_run_whose_result_nobody_reads_succeeded(wanted: Wanted) -> None:
     console = Console(out=io.StringIO(), err=io.StringIO())
 
     def unread() -> None:
-        with Publishing(run, wanted=wanted, console=console):
+        with Reporting(run, wanted=wanted, console=console):
             run.images = report.images([reported.RETRIEVAL])
             raise OutputClosedError
 
@@ -202,9 +202,9 @@ def test_more_variables_than_gitlab_takes_are_told(wanted: Wanted) -> None:
 
 
 def test_github_s_files_are_those_of_its_variables() -> None:
-    assert publishing.wanted({}) == Wanted()
+    assert reporting.wanted({}) == Wanted()
     environment = {"GITHUB_STEP_SUMMARY": "/a", "GITHUB_OUTPUT": "/b"}
-    assert publishing.wanted(environment, html=Path("c")) == Wanted(
+    assert reporting.wanted(environment, html=Path("c")) == Wanted(
         summary=Path("/a"), outputs=Path("/b"), html=Path("c")
     )
 
