@@ -221,11 +221,11 @@ def check_writable(path: Path, *, flag: str = "--report") -> None:
 
 def write(content: str, path: Path) -> None:
     """Write a file so that `path` holds either the old one or the whole new one; raises FailedError."""
-    path = path.resolve()  # a link stays one
     try:
-        if path.exists() and not path.is_file():  # `/dev/stdout`, a pipe
+        if path.exists() and not path.is_file():  # `/dev/stdout`, a pipe, whose own path leads nowhere
             path.write_text(content, encoding="utf-8")
             return
+        path = path.resolve()  # a link stays one
         path.parent.mkdir(parents=True, exist_ok=True)
         whole.write(path, content.encode())
     except OSError as error:

@@ -1,11 +1,14 @@
 """Results of a run that several tests of its reports start from: four images, two at a time, one of them broken."""
 
+from dataclasses import replace
+
 from builder import report as reports
 from builder.engine import ImageDetails
 from builder.errors import SmokeFailedError
 from builder.history import Layer
 from builder.pipeline import ImageResult
 from builder.record import Phase, Step
+from builder.registry import Published
 from builder.report import Report, Run
 from builder.smoke import Check
 from tests.builder import data
@@ -92,6 +95,11 @@ RETRIEVAL = ImageResult(
     checks=CHECKS,
     build_s=20.0,
     duration_s=22.1,
+)
+PUBLISHED = replace(
+    RETRIEVAL,
+    pushed=tuple(Published(reference=name, digest=DIGEST, size_bytes=None) for name in RETRIEVAL.references),
+    phases=(*RETRIEVAL.phases, *phases(("push", 24.1, 27.1))),
 )
 BROKEN = ImageResult(
     plan=data.image(data.fetched(), name="broken"),

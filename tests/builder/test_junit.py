@@ -39,6 +39,12 @@ def test_an_image_is_a_suite_with_its_build_its_checks_and_its_tag() -> None:
     ]
 
 
+def test_pushing_is_a_case_that_may_fail() -> None:
+    refused = replace(reported.PUBLISHED, pushed=(), error=BuildFailedError("the registry refuses"))
+    assert cases(reported.report(reported.PUBLISHED), "retrieval")[-2:] == [("tag", []), ("push", [])]
+    assert cases(reported.report(refused), "retrieval")[-1] == ("push", [("Failure", "the registry refuses")])
+
+
 def test_a_failed_check_has_its_reason_and_the_container_s_last_lines() -> None:
     assert cases(EVERYTHING, "broken") == [
         ("build", []),

@@ -55,6 +55,14 @@ def test_what_was_pushed_is_told_by_its_digest() -> None:
     ]
 
 
+def test_a_pushed_image_may_be_used() -> None:
+    told = values(reported.report(reported.PUBLISHED))
+    assert (told["ids"], told["digests"]) == (
+        reported.DIGEST,
+        f"registry.example.com/search/retrieval@{reported.DIGEST}",
+    )
+
+
 def test_no_value_can_set_another() -> None:
     report = reported.report(reported.RETRIEVAL)
     report["images"][0]["references"] = ["a\nresult<<x\nsucceeded\nx\nevil=1"]

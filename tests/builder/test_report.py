@@ -186,8 +186,22 @@ def test_a_stage_that_was_stopped_has_no_duration() -> None:
         ),
         ([reported.WAITING], OutputClosedError(), ("interrupted", 141, ["not started"])),
         ([replace(reported.RETRIEVAL, references=())], None, ("succeeded", 0, ["built"])),
+        ([reported.PUBLISHED], None, ("succeeded", 0, ["pushed"])),
+        ([replace(reported.PUBLISHED, is_finished=False)], KeyboardInterrupt(), ("interrupted", 130, ["interrupted"])),
     ],
-    ids=["good", "one broken", "worst wins", "input", "unreachable", "bug", "interrupted", "closed", "built"],
+    ids=[
+        "good",
+        "one broken",
+        "worst wins",
+        "input",
+        "unreachable",
+        "bug",
+        "interrupted",
+        "closed",
+        "built",
+        "pushed",
+        "in push",
+    ],
 )
 def test_every_way_to_end_is_told_and_is_as_the_schema_says(
     results: list[ImageResult], error: BaseException | None, ended: tuple[str, int, list[str]]
@@ -265,6 +279,14 @@ def test_a_report_to_what_is_no_file_is_written_through_it(tmp_path: Path) -> No
         content = reader.submit((tmp_path / "pipe").read_text)
         report.write("text", tmp_path / "pipe")
     assert (content.result(), (tmp_path / "pipe").is_fifo()) == ("text", True)
+
+
+def test_a_report_to_the_output_is_read_through_a_pipe() -> None:
+    reader, writer = os.pipe()
+    report.write("text", Path(f"/dev/fd/{writer}"))
+    os.close(writer)
+    with open(reader) as pipe:  # noqa: PTH123 - of a descriptor
+        assert pipe.read() == "text"
 
 
 def test_a_link_to_a_report_stays_one(tmp_path: Path) -> None:

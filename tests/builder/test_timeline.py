@@ -65,6 +65,12 @@ def test_an_image_has_its_phases_in_their_places() -> None:
     assert row.said == "build 20.0 s, smoke test 2.0 s, tag 0.1 s"
 
 
+def test_pushing_is_a_phase_like_the_others() -> None:
+    row = lane(laid_out(reported.PUBLISHED), "retrieval").image
+    assert seconds(row)[-1] == ("push", 24.1, 27.1)
+    assert row.said.endswith("tag 0.1 s, push 3.0 s")
+
+
 def test_an_image_that_waited_for_its_turn_says_so() -> None:
     row = lane(EVERYTHING, "weights").image
     assert seconds(row)[0] == ("waiting", 2.0, 23.1)

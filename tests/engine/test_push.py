@@ -125,6 +125,7 @@ def test_what_passed_is_pushed_and_told_by_the_digest_that_the_registry_has(proj
         (f"{project.host}/weights:latest", digest),
     ]
     assert [row[-1] for row in ended.columns()[1:]] == ["pushed", "pushed"]
+    assert [phase["name"] for phase in image["phases"]] == ["build", "smoke test", "tag", "push"]
     assert PASSWORD not in ended.out + ended.err
 
 
@@ -258,7 +259,7 @@ def test_an_interrupted_push_leaves_no_name_and_the_next_run_sends_only_the_rest
     assert project.run().code == 0
     relay.hold("PATCH", "/v2/second/")
     process = subprocess.Popen(
-        [COMMAND, "push", "--models", str(project.manifest)],
+        [COMMAND, "push", "--models", str(project.manifest), "--report", str(project.manifest.with_suffix(".json"))],
         env=project.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -272,6 +273,8 @@ def test_an_interrupted_push_leaves_no_name_and_the_next_run_sends_only_the_rest
     assert (process.returncode, out) == (130, "")
     assert f"interrupted: pushed {first}; not pushed {second}\n" in err
     assert (project.digest("first") is None, project.digest("second")) == (False, None)
+    told = json.loads(project.manifest.with_suffix(".json").read_text())["images"]
+    assert [(image["result"], len(image["pushed"])) for image in told] == [("pushed", 1), ("interrupted", 0)]
     stored = set(relay.stored())
     assert project.run("push").code == 0
     assert (stored != set(), [digest for digest in relay.stored()[len(stored) :] if digest in stored]) == (True, [])
