@@ -32,6 +32,7 @@ _HINTS = (
 _ENGINE_TRIES_AGAIN = "Retrying in"
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "there"}
 _MOUNTED = "Mounted from"
+_TOLD_DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: ")  # the only form of both image stores
 
 
 class Engine(Protocol):
@@ -108,11 +109,11 @@ class _Attempt:
         yield StepEvent(step=step, name=name, started_s=started_s, completed_s=time.time(), error=self.error)
 
     def _observe(self, message: Mapping[str, Any]) -> None:
-        status, aux = str(message.get("status", "")), message.get("aux") or {}
+        status = str(message.get("status", ""))
         if "errorDetail" in message:  # told after a good status
             self.error = str(message["errorDetail"].get("message", "")) or "the engine gives no reason"
-        elif "Digest" in aux:
-            self._digest = str(aux["Digest"])
+        elif found := _TOLD_DIGEST.search(status):
+            self._digest = found[1]
         elif status.startswith(_MOUNTED):
             self._outcomes[str(message["id"])] = "there"
         elif status in _OUTCOMES:

@@ -16,7 +16,7 @@ from builder.trace import Event, StepEvent, TransferEvent
 
 NAME = "127.0.0.1:5000/search/retrieval:1"
 DIGEST = "sha256:" + "d" * 64
-DONE: dict[str, Any] = {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 1234}}
+DONE: dict[str, Any] = {"status": f"1: digest: {DIGEST} size: 1234"}
 LAYERS: list[dict[str, Any]] = [
     {"status": "The push refers to repository [127.0.0.1:5000/search/retrieval]"},
     {"status": "Preparing", "progressDetail": {}, "id": "aaa"},
@@ -76,6 +76,14 @@ def pushed(engine: Engine) -> tuple[Pushed, list[Event], list[tuple[str, float]]
 def test_a_push_gives_the_digest_and_what_became_of_the_layers() -> None:
     outcome, *_ = pushed(Engine([*LAYERS, DONE]))
     assert outcome == Pushed(digest=DIGEST, sent_layers=1, kept_layers=2)
+
+
+def test_a_push_gives_the_digest_with_either_image_store() -> None:
+    layer = {"status": "Pushed", "progressDetail": {}, "id": "43c1347f2501"}
+    aux = {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 1234}}  # the classic one tells it twice
+    for messages in ([layer, DONE], [layer, DONE, aux]):
+        outcome, *_ = pushed(Engine(messages))
+        assert outcome == Pushed(digest=DIGEST, sent_layers=1, kept_layers=0)
 
 
 def test_a_push_is_told_as_one_step_with_the_bytes_of_each_layer() -> None:
