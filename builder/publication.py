@@ -83,7 +83,7 @@ class Publisher:
             there = held.digest if held else "nothing"
             message = f"the engine pushed `{name}` as {pushed.digest}, and the registry has {there} there"
             raise FailedError(message, hint="another program may push to that tag: use one of your own, and push again")
-        layers = f"{pushed.sent_layers} layers sent, {pushed.kept_layers} there already"
+        layers = f"layers: {pushed.sent_layers} sent, {pushed.kept_layers} there already"
         self.console.say(f"{image}: pushed {name}@{held.digest}, {layers}")
         return Published(reference=name, digest=held.digest, size_bytes=held.size_bytes)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from builder.api import Credentials
 from builder.errors import FailedError, UnreachableError
 from builder.messages import JsonStream
-from builder.trace import Event, StepEvent, TransferEvent
+from builder.trace import Event, LogEvent, StepEvent, TransferEvent
 
 WAITS_S = (1.0, 2.0, 4.0)  # before each further try
 _PASSING = re.compile(
@@ -95,8 +95,10 @@ class _Attempt:
         yield StepEvent(step=step, name=name, started_s=started_s)
         for message in messages:
             self._observe(message)
-            progress = message.get("progressDetail") or {}
-            if message.get("status") == "Pushing" and "current" in progress:
+            status, progress = str(message.get("status", "")), message.get("progressDetail") or {}
+            if status.startswith(_ENGINE_TRIES_AGAIN):
+                yield LogEvent(step=step, line=f"{message['id']}: {status}")
+            elif message.get("status") == "Pushing" and "current" in progress:
                 yield TransferEvent(
                     step=step,
                     name=str(message["id"]),

@@ -12,7 +12,7 @@ from builder.api import Credentials
 from builder.errors import FailedError, UnreachableError
 from builder.messages import JsonStream
 from builder.push import Pushed
-from builder.trace import Event, StepEvent, TransferEvent
+from builder.trace import Event, LogEvent, StepEvent, TransferEvent
 
 NAME = "127.0.0.1:5000/search/retrieval:1"
 DIGEST = "sha256:" + "d" * 64
@@ -114,6 +114,12 @@ def test_what_goes_on_is_a_registry_that_is_unreachable() -> None:
     with pytest.raises(UnreachableError) as caught:
         pushed(Engine(*[failing(error)] * 4))
     assert caught.value.message == f"cannot push `{NAME}`: {error}"
+
+
+def test_what_the_engine_tries_again_itself_is_told() -> None:
+    retrying = {"status": "Retrying in 5 seconds", "progressDetail": {}, "id": "aaa"}
+    _, events, *_ = pushed(Engine([retrying, DONE]))
+    assert [event.line for event in events if isinstance(event, LogEvent)] == ["aaa: Retrying in 5 seconds"]
 
 
 def test_what_the_engine_has_tried_again_itself_is_not_tried_again_here() -> None:
