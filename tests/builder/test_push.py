@@ -1,8 +1,6 @@
 """Pushes by what an engine tells of them; `tests/engine/test_push.py` has them with a real one."""
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from builder.errors import FailedError, UnreachableError
 from builder.messages import JsonStream
 from builder.push import Pushed
 from builder.trace import Event, LogEvent, StepEvent, TransferEvent
+from tests.builder.messages import streaming
 
 NAME = "127.0.0.1:5000/search/retrieval:1"
 DIGEST = "sha256:" + "d" * 64
@@ -28,20 +27,6 @@ LAYERS: list[dict[str, Any]] = [
 ]
 
 
-class Response:
-    """A response whose messages are known."""
-
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
-        self._messages = messages
-        self.raw = None
-
-    def iter_content(self, *, chunk_size: None) -> Iterator[bytes]:  # noqa: ARG002 - as `requests` has it
-        yield from (json.dumps(message).encode() + b"\n" for message in self._messages)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 class Engine:
     """An engine whose pushes go as they are told to, one after the other."""
 
@@ -50,7 +35,7 @@ class Engine:
 
     def push_stream(self, reference: str, login: Credentials, /) -> JsonStream:
         assert (reference, login) == (NAME, Credentials(username="me", secret="word"))
-        return JsonStream(Response(self.attempts.pop(0)), translated=nullcontext)
+        return streaming(self.attempts.pop(0))
 
 
 def failing(message: str, *before: Mapping[str, Any]) -> list[dict[str, Any]]:
