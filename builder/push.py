@@ -90,8 +90,9 @@ class _Attempt:
 
     def follow(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
         """Yield the push as one step, with a transfer for each layer."""
-        name, started_s = f"pushing {self._reference}", time.time()
-        step = f"{name} at {started_s}"  # a further try is a step of its own
+        # By its tag alone: the line of a terminal has to have room for the bytes.
+        name, started_s = f"pushing {self._reference.rpartition(':')[2]}", time.time()
+        step = f"{self._reference} at {started_s}"  # a further try is a step of its own
         yield StepEvent(step=step, name=name, started_s=started_s)
         for message in messages:
             self._observe(message)

@@ -77,7 +77,7 @@ def test_a_push_is_told_as_one_step_with_the_bytes_of_each_layer() -> None:
     assert isinstance(begun, StepEvent)
     assert isinstance(ended, StepEvent)
     assert (begun.name, begun.completed_s, ended.completed_s is None, ended.error) == (
-        f"pushing {NAME}",
+        "pushing 1",
         None,
         False,
         "",
