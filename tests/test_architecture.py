@@ -14,9 +14,10 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph"
     " inputs limits selection footprint sentence_transformers layers evidence prompts embedding classification"
     " causal reranking recipe lock lockfile bundle context git ci render tags plan network trace stream messages"
-    " session api verification container images credentials registry engine push filesync buildkit console"
-    " progress disk forecast preview prune download cache supplies serve tested smoke pipeline offline publication"
-    " gather report unchanged commands usage options subcommands cli"
+    " session api verification container images credentials registry engine push filesync buildkit marks console"
+    " progress record history compare disk forecast preview prune download cache supplies serve tested smoke pipeline"
+    " offline publication gather report junit summary outputs timeline page reporting unchanged commands usage options"
+    " subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads bundle footprint files prompting template timings tokenizer windows"
