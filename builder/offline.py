@@ -83,7 +83,7 @@ def plan(settings: Settings, directory: Path, *, host: Host, console: Console) -
     _give_base(held, host, console)
     chosen = replace(locked, models={model.name: model for model in models})
     draft = Draft(manifest=wanted.manifest, images=wanted.images, previous=locked, lock=chosen)
-    made = pipeline.make_plan(draft, settings)
+    made = pipeline.make_plan(draft, settings, origin=held.description.origin if is_own else None)
     supplied = Supplied(base=held.description.base.reference, files=held.packages())
     return replace(made, images=tuple(replace(image, supplied=supplied) for image in made.images))
 

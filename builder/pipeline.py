@@ -113,8 +113,8 @@ def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
     return ProblemsError(problems, hint=hint)
 
 
-def make_plan(draft: Draft, settings: Settings) -> Plan:
-    """Decide everything about the images that can be decided before a build."""
+def make_plan(draft: Draft, settings: Settings, *, origin: git.Origin | None = None) -> Plan:
+    """Decide everything about the images that can be decided before a build; `origin` is found where it is not told."""
     names = tags.Names(
         lock=draft.lock.chosen(draft.models),
         git=git.read(settings.directory) if "git" in planning.tag_names(draft.images) else None,
@@ -122,7 +122,15 @@ def make_plan(draft: Draft, settings: Settings) -> Plan:
         now=tags.moment(settings.environment),
         words=draft.manifest.vars,
     )
-    return planning.make(draft.manifest, draft.images, names=names)
+    return planning.make(draft.manifest, draft.images, names=names, origin=origin or _origin(draft.manifest, settings))
+
+
+def _origin(read: Manifest, settings: Settings) -> git.Origin:
+    """Find where manifest, lock and local models come from, and the time that their images bear."""
+    folders = [settings.directory / model.path for model in read.models.values() if model.path]
+    found = git.origin(settings.directory, [settings.models.resolve(), settings.lock_path.resolve(), *folders])
+    given = tags.given_moment(settings.environment)
+    return replace(found, created=int(given.timestamp())) if given else found
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:
@@ -221,6 +229,7 @@ class _Run:
             network_mode=self.settings.build_network,
             secrets=self.secrets,
             no_cache=self.settings.no_cache,
+            source_date_epoch=image.origin.created,
         )
         image_id = buildkit.build(
             self.engine,

@@ -1,16 +1,14 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import bundle, reference, tags
+from builder import labels, reference, tags
 from builder.errors import InputError, ProblemsError
+from builder.git import UNKNOWN, Origin
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
-
-MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
-BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +24,7 @@ class ImagePlan:
     """One image: what it is built from, and the references it gets once it is tested.
 
     One of the kind `models` holds weights alone: its stages have the base, the image itself has none. Where nothing
-    is `supplied`, base and packages come from the network.
+    is `supplied`, base and packages come from the network. `version` is the digest of the lock's part that it needs.
     """
 
     name: str
@@ -35,6 +33,8 @@ class ImagePlan:
     platform: str | None
     models: tuple[LockedModel, ...]
     references: tuple[str, ...]
+    version: str = ""
+    origin: Origin = UNKNOWN
     supplied: Supplied | None = None
 
     @property
@@ -44,16 +44,9 @@ class ImagePlan:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels of the image, by the OCI annotation's names where there is one."""
-        models = " ".join(model.identity for model in self.models)
-        server = self._server_labels() if self.kind == "server" else {}
-        return {"org.opencontainers.image.title": self.name, **server, MODELS_LABEL: models}
-
-    def _server_labels(self) -> dict[str, str]:
-        name, _, digest = self.base.partition("@")
-        digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
-        baked = {BUNDLE_LABEL: bundle.digest(bundle.document(self.models))}
-        return {"org.opencontainers.image.base.name": name, **digests, **baked}
+        """Labels of the image."""
+        server = labels.of_server(self.base, self.models) if self.kind == "server" else {}
+        return labels.of_content(self.name, self.models, version=self.version, origin=self.origin) | server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +71,7 @@ def tag_names(images: Mapping[str, Image]) -> set[str]:
     return tags.names_in(tag for image in images.values() for tag in image.tags)
 
 
-def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) -> Plan:
+def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names, origin: Origin = UNKNOWN) -> Plan:
     """Plan `images`, with `names` for their tags; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
     owners: dict[str, tuple[str, str]] = {}
@@ -96,6 +89,7 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) 
         problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
     if problems:
         raise ProblemsError(problems)
+    plans = [replace(plan, origin=origin) for plan in plans]
     return Plan(images=tuple(plans), is_repeatable=not tag_names(images) & tags.FLEETING)
 
 
@@ -107,6 +101,7 @@ def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: t
         platform=manifest.defaults.platform,
         models=tuple(lock.models[model] for model in image.models),
         references=references,
+        version=lock.chosen(image.models).digest,
     )
 
 

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
     " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
-    " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
-    " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
-    " pipeline offline gather report"
+    " lock lockfile bundle context git ci render tags licence labels plan network trace stream messages session api"
+    " verification container images engine filesync buildkit console progress disk prune download cache supplies serve"
+    " smoke pipeline offline gather report"
     " unchanged commands usage options subcommands cli"
 ).split()
 RUNTIME_ORDER = (

@@ -22,7 +22,7 @@ from builder.buildkit import BuildRequest, build
 from builder.context import assemble
 from builder.engine import Engine
 from builder.errors import BuildFailedError
-from builder.plan import MODELS_LABEL
+from builder.labels import MODELS_LABEL
 from tests.engine import registry
 from tests.engine.command import COMMAND, Ended, build_image
 from tests.support import lookalikes, private_engine, project
