@@ -3,9 +3,25 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from builder import buildkit, cache, ci, context, disk, git, lock, lockfile, manifest, network, render, smoke, tags
+from builder import (
+    admission,
+    buildkit,
+    cache,
+    ci,
+    context,
+    disk,
+    gates,
+    git,
+    lock,
+    lockfile,
+    manifest,
+    network,
+    render,
+    smoke,
+    tags,
+)
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
 from builder.cache import Cache, Filled
@@ -13,7 +29,8 @@ from builder.console import Console, size
 from builder.context import Context
 from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, InputError, Problem, ProblemsError, UnreachableError
+from builder.errors import BuildImageError, InputError, InternalError, Problem, ProblemsError, UnreachableError
+from builder.gates import Figures
 from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
@@ -22,12 +39,14 @@ from builder.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageResult:
-    """How one image went; `references` are the names it really got."""
+    """How one image went; `references` are the names it really got, `refusals` what the manifest's gates say."""
 
     plan: ImagePlan
     references: tuple[str, ...] = ()
     details: ImageDetails | None = None
     checks: tuple[smoke.Check, ...] = ()
+    figures: Figures = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None
@@ -74,6 +93,7 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
         if not changes:
             raise
         raise _other_lock(changes, settings) from error  # what is wrong with another model is not asked about
+    gates.check_models(read.gates, images, locked.models)
     return Draft(manifest=read, images=images, previous=previous, lock=locked)
 
 
@@ -211,7 +231,8 @@ class _Run:
         self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
         result = ImageResult(plan=image)
         try:
-            for step in (self._build,) if self.settings.build_only else (self._build, self._smoke, self._tag):
+            steps = (self._build, self._smoke, self._judge, self._admit, self._tag)
+            for step in steps[:1] if self.settings.build_only else steps:
                 result = step(result)
         except BuildImageError as error:
             if self.cancellation.requested:
@@ -244,9 +265,27 @@ class _Run:
     def _smoke(self, result: ImageResult) -> ImageResult:
         test = smoke.run if result.plan.kind == "server" else smoke.read
         tested = test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
-        for check in tested.checks:
-            self.console.say(f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}")
-        return replace(result, checks=tested.checks)
+        self._tell(result.plan, tested.checks)
+        return replace(result, checks=tested.checks, figures=tested.figures)
+
+    def _judge(self, result: ImageResult) -> ImageResult:
+        if result.details is None:
+            raise InternalError("an image is judged that was not built")
+        secrets = network.sensitive(self.secrets)
+        verdict = admission.judge(
+            self.engine, result.plan, details=result.details, figures=result.figures, secrets=secrets
+        )
+        self._tell(result.plan, verdict.passed)
+        return replace(result, checks=(*result.checks, *verdict.passed), refusals=verdict.refusals)
+
+    def _tell(self, image: ImagePlan, checks: Iterable[smoke.Check]) -> None:
+        for check in checks:
+            self.console.say(f"{check.duration_s:7.1f}s {image.name}: {check.name}: {check.detail}")
+
+    @staticmethod
+    def _admit(result: ImageResult) -> ImageResult:
+        gates.refuse(result.refusals)
+        return result
 
     def _tag(self, result: ImageResult) -> ImageResult:
         for name in result.plan.references:

@@ -1,14 +1,14 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder import labels, reference, tags
 from builder.errors import InputError, ProblemsError
 from builder.git import UNKNOWN, Origin
 from builder.lock import Lock, LockedModel
-from builder.manifest import Image, Kind, Manifest
+from builder.manifest import Gates, Image, Kind, Manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +35,7 @@ class ImagePlan:
     references: tuple[str, ...]
     version: str = ""
     origin: Origin = UNKNOWN
+    gates: Gates = field(default_factory=Gates)
     supplied: Supplied | None = None
 
     @property
@@ -102,6 +103,7 @@ def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: t
         models=tuple(lock.models[model] for model in image.models),
         references=references,
         version=lock.chosen(image.models).digest,
+        gates=manifest.gates,
     )
 
 
