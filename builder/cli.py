@@ -36,6 +36,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--from", "supplies", type=PATH, metavar="DIR", help="Build without a network from `cache --output DIR`.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
+@click.option("--verify-reproducible", is_flag=True, help="Build twice without cache, and name what differs.")
 @click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
 @usage.version_option
@@ -63,6 +64,7 @@ def _build(console: Console, *, report: Path | None, quiet: bool, **flags: Any) 
     console.is_quiet = quiet
     if report is not None:
         reports.check_writable(report)
+    flags["no_cache"] |= flags["verify_reproducible"]
     settings = options.settings(**flags)
     made = commands.build(settings, console=console)
     console.result(reports.table(made))

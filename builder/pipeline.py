@@ -19,6 +19,7 @@ from builder import (
     manifest,
     network,
     render,
+    reproducibility,
     smoke,
     tags,
 )
@@ -29,7 +30,14 @@ from builder.console import Console, size
 from builder.context import Context
 from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, InputError, InternalError, Problem, ProblemsError, UnreachableError
+from builder.errors import (
+    BuildImageError,
+    InputError,
+    InternalError,
+    Problem,
+    ProblemsError,
+    UnreachableError,
+)
 from builder.gates import Figures
 from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
@@ -231,8 +239,7 @@ class _Run:
         self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
         result = ImageResult(plan=image)
         try:
-            steps = (self._build, self._smoke, self._judge, self._admit, self._tag)
-            for step in steps[:1] if self.settings.build_only else steps:
+            for step in self._steps():
                 result = step(result)
         except BuildImageError as error:
             if self.cancellation.requested:
@@ -241,8 +248,19 @@ class _Run:
             result = replace(result, error=error)
         return replace(result, duration_s=time.monotonic() - started)
 
+    def _steps(self) -> tuple[Callable[[ImageResult], ImageResult], ...]:
+        repeated = (self._repeat,) if self.settings.verify_reproducible else ()
+        tested = () if self.settings.build_only else (self._smoke, self._judge, self._admit, self._tag)
+        return (self._build, *repeated, *tested)
+
     def _build(self, result: ImageResult) -> ImageResult:
-        started, image = time.monotonic(), result.plan
+        started, name = time.monotonic(), result.plan.name
+        image_id = self._built(result.plan)
+        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
+        self.console.say(f"{name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}")
+        return replace(result, details=details, build_s=build_s)
+
+    def _built(self, image: ImagePlan) -> str:
         request = BuildRequest(
             context=make_context(image, version=self.settings.version),
             shared_key=f"{self.settings.models.resolve()}#{image.name}",
@@ -252,21 +270,25 @@ class _Run:
             no_cache=self.settings.no_cache,
             source_date_epoch=image.origin.created,
         )
-        image_id = buildkit.build(
+        return buildkit.build(
             self.engine,
             request,
             on_event=lambda event: self.console.event(image.name, event),
             cancellation=self.cancellation,
         )
-        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
-        self.console.say(f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}")
-        return replace(result, details=details, build_s=build_s)
+
+    def _repeat(self, result: ImageResult) -> ImageResult:
+        started = time.monotonic()
+        detail = reproducibility.check(self.engine, result.image_id, self._built(result.plan))
+        check = smoke.Check(name="reproducible", detail=detail, duration_s=time.monotonic() - started)
+        self._tell(result.plan, (check,))
+        return replace(result, checks=(*result.checks, check))
 
     def _smoke(self, result: ImageResult) -> ImageResult:
         test = smoke.run if result.plan.kind == "server" else smoke.read
         tested = test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
         self._tell(result.plan, tested.checks)
-        return replace(result, checks=tested.checks, figures=tested.figures)
+        return replace(result, checks=(*result.checks, *tested.checks), figures=tested.figures)
 
     def _judge(self, result: ImageResult) -> ImageResult:
         if result.details is None:

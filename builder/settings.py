@@ -26,6 +26,7 @@ class Settings:
     no_cache: bool = False
     build_only: bool = False
     locked: bool = False
+    verify_reproducible: bool = False
     supplies: Path | None = None
 
     @property

@@ -15,8 +15,8 @@ BUILDER_ORDER = (
     " inputs limits selection sentence_transformers layers evidence prompts embedding classification causal reranking"
     " recipe lock lockfile bundle context git ci render tags licence labels plan network trace stream messages session"
     " api verification container images engine filesync buildkit console progress disk prune download cache supplies"
-    " serve saved leaks contents smoke gates admission pipeline offline gather report unchanged commands usage options"
-    " subcommands cli"
+    " serve saved leaks contents reproducibility smoke gates admission pipeline offline gather report unchanged"
+    " commands usage options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"
