@@ -8,7 +8,6 @@ from builder import contents, gates
 from builder.api import ImageDetails
 from builder.contents import Contents, Search
 from builder.engine import Engine
-from builder.errors import AbsentError
 from builder.gates import Figures, Measured, Verdict
 from builder.leaks import Finder
 from builder.plan import ImagePlan
@@ -26,7 +25,7 @@ def judge(
     started = time.monotonic()
     found = _NOTHING
     if image.gates.secrets or image.gates.max_duplicates is not None:
-        found = contents.survey(engine, details.id, _search(engine, image, secrets))
+        found = contents.survey(engine, details.id, _search(image, details, secrets))
     reading_s = time.monotonic() - started
     measured = Measured(models=image.models, size_bytes=details.size_bytes, figures=figures, contents=found)
     verdict = gates.judge(image.gates, measured)
@@ -37,20 +36,10 @@ def judge(
 _READ = {"gate secrets", "gate max_duplicates"}  # those whose time is that of reading all layers
 
 
-def _search(engine: Engine, image: ImagePlan, secrets: Iterable[str]) -> Search:
+def _search(image: ImagePlan, details: ImageDetails, secrets: Iterable[str]) -> Search:
     return Search(
         finder=Finder.of(secrets) if image.gates.secrets else None,
         duplicates=image.gates.max_duplicates is not None,
-        base_layers=_base_layers(engine, image),
+        base_layers=details.layers[: -image.own_layers],
         verified=contents.verified_paths(image.models),
     )
-
-
-def _base_layers(engine: Engine, image: ImagePlan) -> tuple[str, ...]:
-    """Return the layers that the image stands on, none where it stands on none or the engine has no such image."""
-    if image.kind == "models":
-        return ()
-    try:
-        return engine.inspect_image(image.built_on).layers
-    except AbsentError:
-        return ()

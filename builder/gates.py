@@ -48,7 +48,7 @@ def check_models(gates: Gates, images: Mapping[str, Image], locked: Mapping[str,
         refusals = [line for line in (_licences(gates, models), _least_size(gates, models)) if line]
         lines += [f"{name}: {line}" for line in refusals]
     if lines:
-        raise GateFailedError("\n".join(lines), hint=_HINT)
+        raise GateFailedError("\n".join(lines), hint=_HINT_FOR_MODELS)
 
 
 def judge(gates: Gates, image: Measured) -> Verdict:
@@ -65,13 +65,14 @@ def judge(gates: Gates, image: Measured) -> Verdict:
     return Verdict(passed=tuple(passed), refusals=tuple(refusals))
 
 
-def refuse(refusals: Iterable[str]) -> None:
-    """Raise GateFailedError where there are any refusals."""
+def refuse(refusals: Iterable[str], *, image: str) -> None:
+    """Raise GateFailedError where there are any refusals; the console names the image in the first line."""
     lines = list(refusals)
     if lines:
-        raise GateFailedError("\n".join(lines), hint=_HINT)
+        raise GateFailedError(f"\n{image}: ".join(lines), hint=_HINT)
 
 
+_HINT_FOR_MODELS = "choose other models, or change the key below `gates` in the manifest"
 _HINT = "the image has no tag; change it, or the key below `gates` in the manifest"
 
 

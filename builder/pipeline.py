@@ -306,7 +306,7 @@ class _Run:
 
     @staticmethod
     def _admit(result: ImageResult) -> ImageResult:
-        gates.refuse(result.refusals)
+        gates.refuse(result.refusals, image=result.plan.name)
         return result
 
     def _tag(self, result: ImageResult) -> ImageResult:

@@ -10,6 +10,8 @@ from builder.git import UNKNOWN, Origin
 from builder.lock import Lock, LockedModel
 from builder.manifest import Gates, Image, Kind, Manifest
 
+_SERVER_LAYERS = 4  # Debian's packages, Python's, the server, and its golden answers
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Supplied:
@@ -42,6 +44,11 @@ class ImagePlan:
     def built_on(self) -> str:
         """The reference that the stages begin from, which need not be the base's own."""
         return self.supplied.base if self.supplied else self.base
+
+    @property
+    def own_layers(self) -> int:
+        """How many layers it has above those of its base."""
+        return len(self.models) + (_SERVER_LAYERS if self.kind == "server" else 0)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_licences_that_are_not_allowed_are_refused_by_image_and_model() -> None:
         "one: gate `licences`: `bound` is under `cc-by-nc-4.0`; allowed: Apache-2.0",
         "two: gate `licences`: `unnamed` is under no licence that it names; allowed: Apache-2.0",
     ]
-    assert caught.value.hint == "the image has no tag; change it, or the key below `gates` in the manifest"
+    assert caught.value.hint == "choose other models, or change the key below `gates` in the manifest"
 
 
 @pytest.mark.parametrize(
