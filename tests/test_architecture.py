@@ -14,17 +14,17 @@ BUILDER_ORDER = (
     "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
     " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
     " lock lockfile memory bundle context git ci render tags plan bake deployment compose kubernetes"
-    " network trace stream messages session api verification"
-    " container images engine filesync buildkit console progress disk prune download cache supplies serve smoke"
+    " network trace solve_status stream messages session api verification"
+    " container images engine filesync buildkit buildx console progress disk prune download cache supplies serve smoke"
     " pipeline offline gather rendering report"
     " unchanged commands usage options render_options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"
-    " weights scoring layers embedder classifier reranker inference golden metrics admission window batcher scheduler"
-    " schemas answers keys service handler inputs encoding openai_shapes openai_dialect cohere_shapes"
-    " cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api disconnects"
-    " page app server probe selftest memory info __main__"
+    "errors logs settings threads mounts bundle files prompting template timings tokenizer windows batch feeds"
+    " session pooling weights scoring layers embedder classifier reranker inference golden metrics admission window"
+    " batcher scheduler schemas answers keys service handler inputs encoding openai_shapes openai_dialect"
+    " cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api"
+    " disconnects page app server probe selftest memory info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
