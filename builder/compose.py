@@ -10,7 +10,7 @@ FILES: Mapping[str, str] = {"compose": "compose.yaml", "stack": "stack.yaml"}
 
 _LOOPBACK = "127.0.0.1"
 _SEALED = "sealed"
-_STACK_VERSION = "3.8"  # which `docker stack deploy` wants, and Compose no longer does
+_STACK_VERSION = "3.9"  # the first with a limit of processes; Compose wants no version any more
 _STACK_CPUS = 2
 _UPDATE: Mapping[str, Any] = {"parallelism": 1, "order": "start-first"}
 

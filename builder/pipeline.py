@@ -5,9 +5,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from builder import buildkit, cache, ci, context, disk, git, lock, lockfile, manifest, network, render, smoke, tags
+from builder import (
+    buildkit,
+    buildx,
+    cache,
+    ci,
+    context,
+    disk,
+    git,
+    lock,
+    lockfile,
+    manifest,
+    network,
+    render,
+    smoke,
+    tags,
+)
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
+from builder.buildx import BuildxRequest
 from builder.cache import Cache, Filled
 from builder.console import Console, size
 from builder.context import Context
@@ -163,7 +179,8 @@ def run(
     Raises FailedError where the engine's disk is too small for all, and KeyboardInterrupt once every build is
     cancelled and every container is gone.
     """
-    disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
+    if not settings.builder:  # whose disk can't be asked for
+        disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
     run = _Run(settings=settings, engine=engine, console=console, secrets=secrets, cancellation=cancellation)
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
@@ -214,6 +231,12 @@ class _Run:
 
     def _build(self, result: ImageResult) -> ImageResult:
         started, image = time.monotonic(), result.plan
+        image_id = self._build_elsewhere(image) if self.settings.builder else self._build_here(image)
+        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
+        self.console.say(f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}")
+        return replace(result, details=details, build_s=build_s)
+
+    def _build_here(self, image: ImagePlan) -> str:
         request = BuildRequest(
             context=make_context(image, version=self.settings.version),
             shared_key=f"{self.settings.models.resolve()}#{image.name}",
@@ -222,15 +245,29 @@ class _Run:
             secrets=self.secrets,
             no_cache=self.settings.no_cache,
         )
-        image_id = buildkit.build(
+        return buildkit.build(
             self.engine,
             request,
             on_event=lambda event: self.console.event(image.name, event),
             cancellation=self.cancellation,
         )
-        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
-        self.console.say(f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}")
-        return replace(result, details=details, build_s=build_s)
+
+    def _build_elsewhere(self, image: ImagePlan) -> str:
+        request = BuildxRequest(
+            builder=self.settings.builder,
+            image=image,
+            context=make_context(image, version=self.settings.version),
+            environment=self.settings.environment,
+            secrets=self.secrets,
+            network_mode=self.settings.build_network,
+            no_cache=self.settings.no_cache,
+        )
+        return buildx.build(
+            request,
+            store=self.engine,
+            on_event=lambda event: self.console.event(image.name, event),
+            cancellation=self.cancellation,
+        )
 
     def _smoke(self, result: ImageResult) -> ImageResult:
         test = smoke.run if result.plan.kind == "server" else smoke.read
