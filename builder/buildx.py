@@ -168,7 +168,7 @@ def _failure(tracker: StepTracker, said: list[str]) -> FailedError | Unreachable
     reason = _reason(said)
     if tracker.failed() is None and "rawjson" in reason:
         return BuildFailedError(f"this buildx is too old: {reason}", hint=_INSTALL_HINT)
-    if tracker.failed() is None and any(sign in reason for sign in _UNREACHABLE):
+    if "failed to solve" not in reason and any(sign in reason for sign in _UNREACHABLE):
         return UnreachableError(f"the builder can't be reached: {reason}", hint="see `docker buildx ls`")
     return buildkit.failure(tracker, reason)
 

@@ -10,19 +10,26 @@ from builder.trace import Event, Sorter, StepEvent, TransferEvent, WarningEvent
 
 
 class StatusDecoder:
-    """Decode the lines of `--progress rawjson`, each one SolveStatus of BuildKit's client."""
+    """Decode the lines of `--progress rawjson`: one a SolveStatus of BuildKit's client, in buildx 0.13 several."""
 
     def __init__(self) -> None:
         self._sorter = Sorter()
+        self._begun: list[str] = []
 
     def decode(self, line: str) -> list[Event] | None:
-        """Decode one line; None for one that is no status, such as an error of buildx itself."""
+        """Decode one line; None for one that is of no status, such as an error of buildx itself."""
+        if not self._begun and not line.startswith("{"):
+            return None
+        self._begun.append(line)
+        is_first, is_brace = len(self._begun) == 1, line.rstrip() in {"{", "}"}
+        if is_first == is_brace:  # of several: the first one is a brace alone, and so is the last one
+            return []
         try:
-            status = json.loads(line)
+            status = json.loads("".join(self._begun))
         except ValueError:
             return None
-        if not isinstance(status, dict):
-            return None
+        finally:
+            self._begun.clear()
         return self._sorter.events(
             steps=[_step(vertex) for vertex in _items(status, "vertexes")],
             transfers=[_transfer(transfer) for transfer in _items(status, "statuses")],

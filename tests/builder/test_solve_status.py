@@ -53,6 +53,14 @@ def test_bytes_that_move_and_warnings_are_told() -> None:
     ]
 
 
+def test_a_status_may_stand_on_many_lines() -> None:
+    decoder = StatusDecoder()
+    lines = json.dumps({"logs": [log("one\n")]}, indent=2).splitlines(keepends=True)
+    events = [decoder.decode(text) for text in [*lines, "ERROR: after it\n"]]
+    assert events[-2:] == [[LogEvent(step=STEP, line="one")], None]
+    assert events[:-2] == [[]] * (len(lines) - 1)
+
+
 def test_what_is_no_status_is_left_to_others() -> None:
     decoder = StatusDecoder()
     assert [decoder.decode(text) for text in ("ERROR: no builder", "12", "")] == [None, None, None]
