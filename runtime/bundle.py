@@ -22,7 +22,7 @@ Size = Annotated[int, msgspec.Meta(ge=0)] | Literal["batch", "sequence"]
 Side = Literal["left", "right"]
 
 _MOST_ANSWERS = 2
-_SHOWN_FILES = 5
+_SHOWN_FILES = 2
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -147,7 +147,7 @@ def read_bundle(path: Path) -> Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"`{path}`: {error}") from error
     if problems := list(_problems(bundle)):
-        raise BundleError("\n".join([f"`{path}`: {'; '.join(problems)}", *_hidden(bundle)]))
+        raise BundleError("\n".join([*_hidden(bundle), f"`{path}`: {'; '.join(problems)}"]))
     return bundle
 
 

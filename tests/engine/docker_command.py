@@ -1,4 +1,4 @@
-"""Own which plugins the docker command has here: tests that need one are skipped without it."""
+"""Own which commands docker has here: tests that need one are skipped without it."""
 
 import shutil
 import subprocess
@@ -6,12 +6,12 @@ import subprocess
 import pytest
 
 
-def needs(plugin: str) -> pytest.MarkDecorator:
-    """Skip where `docker PLUGIN` can't be run."""
-    return pytest.mark.skipif(not _has(plugin), reason=f"docker {plugin} is not installed")
+def needs(*command: str) -> pytest.MarkDecorator:
+    """Skip where `docker COMMAND`, which asks nothing of an engine, can't be run."""
+    return pytest.mark.skipif(not _has(*command), reason=f"`docker {command[0]}` is not installed")
 
 
-def _has(plugin: str) -> bool:
+def _has(*command: str) -> bool:
     if shutil.which("docker") is None:
         return False
-    return subprocess.run(["docker", plugin, "version"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["docker", *command], capture_output=True, check=False).returncode == 0

@@ -14,7 +14,7 @@ from builder.engine import Engine
 from tests.engine import docker_command
 from tests.engine.command import COMMAND, build_image, manifest
 
-pytestmark = [pytest.mark.engine, docker_command.needs("buildx")]
+pytestmark = [pytest.mark.engine, docker_command.needs("buildx", "version")]
 
 
 def secret_variables(folder: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tests.engine.command import build_image, manifest
 from tests.runtime.server import free_port
 from tests.support import lookalikes
 
-pytestmark = [pytest.mark.engine, docker_command.needs("compose")]
+pytestmark = [pytest.mark.engine, docker_command.needs("compose", "version")]
 
 CONTAINER_FORMAT = "{{json .HostConfig}}"
 

@@ -21,7 +21,7 @@ from tests.engine import docker_command
 from tests.engine.command import build_image, manifest
 from tests.support import private_engine as private_engines
 
-pytestmark = [pytest.mark.engine, docker_command.needs("stack")]
+pytestmark = [pytest.mark.engine, docker_command.needs("stack", "config", "--help")]
 
 STACK = "search"
 LIMIT_S = 150

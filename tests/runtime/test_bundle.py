@@ -121,6 +121,6 @@ def test_of_many_files_that_are_missing_some_are_named(tmp_path: Path) -> None:
     entry = {**tiny.reranker_entry(tmp_path), "files": {f"part-{number}": baked for number in range(7)}}
     problems = message_of(tiny.write_bundle(tmp_path / "bundle.json", entry)).split("; ")
     assert problems[-2:] == [
-        f"model `ranker`: `{tmp_path}/part-2` is not a file",
-        "model `ranker`: 4 more files are missing or others",
+        f"model `ranker`: `{tmp_path}/tokenizer.json` is not a file",
+        "model `ranker`: 7 more files are missing or others",
     ]
