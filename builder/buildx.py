@@ -158,6 +158,8 @@ def _running(command: list[str], place: Path, environment: Mapping[str, str]) ->
 
 def _stop(process: "subprocess.Popen[str]") -> None:
     """Have buildx cancel the build, and kill it where that takes long."""
+    if process.poll() is not None:
+        return
     process.send_signal(signal.SIGINT)
     timer = threading.Timer(_STOP_TIMEOUT_S, process.kill)
     timer.daemon = True

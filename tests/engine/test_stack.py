@@ -117,14 +117,16 @@ def release(folder: Path, name: str, tag: str, *, text: str, output: Path) -> st
 
 
 @pytest.fixture
-def swarm(engine: Engine, folder: Path, name: str, tmp_path: Path) -> Iterator[Swarm]:
+def swarm(
+    engine: Engine, folder: Path, name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Swarm]:
     if not private_engines.can_run():
         pytest.skip("an engine of its own needs root and dockerd")
     releases = {tag: release(folder, name, tag, text=f"release {tag}", output=tmp_path) for tag in ("one", "two")}
     load = {"image": f"{name}:one", "entrypoint": ["python3", "-c", LOAD % name], "healthcheck": {"disable": True}}
     (tmp_path / "load.yaml").write_text(yaml.safe_dump({"version": "3.9", "services": {"load": load}}))
-    (tmp_path / "engine").mkdir()
-    with private_engines.running(tmp_path / "engine", options=["--storage-driver=overlay2"]) as started:
+    place = tmp_path_factory.mktemp("swarm")  # a short name: the engine's sockets lie in it
+    with private_engines.running(place, options=["--storage-driver=overlay2"]) as started:
         made = Swarm(address=started.address, releases=releases, files=tmp_path, service=name)
         _copy(name, started.address)
         made.docker("swarm", "init", "--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1")
