@@ -37,6 +37,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @options.report_options
 @options.network_option
+@click.option(
+    "--builder", default="", metavar="NAME", help="Build with this builder of `docker buildx`, not the engine."
+)
 @click.option("--from", "supplies", type=PATH, metavar="DIR", help="Build without a network from `cache --output DIR`.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")

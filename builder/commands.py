@@ -29,6 +29,9 @@ def build(settings: Settings, *, console: Console, journal: "Journal") -> list[r
 
     Returns what a report says of each. Where that is interrupted, `journal` has how far each came.
     """
+    if settings.builder and settings.supplies is not None:
+        hint = "leave out --builder: what was gathered is in this engine alone"
+        raise InputError("--builder builds with a network, and --from without one", hint=hint)
     secrets = {} if settings.supplies else _secrets(settings)
     spared = _spared(settings, console)
     if spared is not None:
@@ -57,9 +60,11 @@ def _made(
     settings: Settings, secrets: Mapping[str, bytes], *, console: Console, journal: "Journal"
 ) -> list[reports.Report]:
     """Lock, plan and run."""
-    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
+    from builder import buildx, pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
     from builder.engine import Engine  # noqa: PLC0415
 
+    if settings.builder:
+        buildx.check(settings.builder, environment=settings.environment)
     draft = pipeline.draft(settings)
     with Engine.connect() as engine, console.live():
         draft = pipeline.pin_base(draft, engine.base_digest)

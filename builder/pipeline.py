@@ -9,6 +9,7 @@ from typing import TypeAlias
 from builder import (
     admission,
     buildkit,
+    buildx,
     cache,
     ci,
     context,
@@ -28,6 +29,7 @@ from builder import (
 )
 from builder import plan as planning
 from builder.buildkit import BuildRequest, Cancellation
+from builder.buildx import BuildxRequest
 from builder.cache import Cache, Filled
 from builder.console import Console, size
 from builder.context import Context
@@ -216,7 +218,8 @@ def run(
     cancelled and every container is gone.
     """
     journal.update((image.name, ImageResult(plan=image, is_finished=False)) for image in plan.images)
-    disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
+    if not settings.builder:  # whose disk can't be asked for
+        disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
     run = _Run(
         settings=settings,
@@ -310,6 +313,10 @@ class _Run:
         return replace(result, details=details, layers=layers, build_s=build_s)
 
     def _built(self, image: ImagePlan, *, on_event: Callable[[Event], None]) -> str:
+        build = self._build_elsewhere if self.settings.builder else self._build_here
+        return build(image, on_event)
+
+    def _build_here(self, image: ImagePlan, on_event: Callable[[Event], None]) -> str:
         request = BuildRequest(
             context=make_context(image, version=self.settings.version),
             shared_key=f"{self.settings.models.resolve()}#{image.name}",
@@ -320,6 +327,18 @@ class _Run:
             source_date_epoch=image.origin.created,
         )
         return buildkit.build(self.engine, request, on_event=on_event, cancellation=self.cancellation)
+
+    def _build_elsewhere(self, image: ImagePlan, on_event: Callable[[Event], None]) -> str:
+        request = BuildxRequest(
+            builder=self.settings.builder,
+            image=image,
+            context=make_context(image, version=self.settings.version),
+            environment=self.settings.environment,
+            secrets=self.secrets,
+            network_mode=self.settings.build_network,
+            no_cache=self.settings.no_cache,
+        )
+        return buildx.build(request, store=self.engine, on_event=on_event, cancellation=self.cancellation)
 
     def _repeat(self, result: ImageResult, recorder: Recorder) -> ImageResult:
         """Build once more, and compare; the report has the steps of the first build."""

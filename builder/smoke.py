@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from builder import verification
+from builder import memory, verification
 from builder.buildkit import Cancellation
 from builder.console import size
 from builder.engine import Container, ContainerOptions, ContainerState, Engine, ExecResult
@@ -28,8 +28,6 @@ START_TIMEOUT_S = 180
 LOG_LINES = 20
 _POLL_S = 0.1
 _NORM_TOLERANCE = 1e-3
-_SPARE_MEMORY_BYTES = 1 << 30
-_MEMORY_PER_MODEL_BYTE = 3  # the weights, ONNX Runtime's packed copy of them, and activations
 _ANSWER_TIMEOUT_S = 120
 _SHOWN_CHARACTERS = 2000
 _PROBE = ("python3", "-m", "runtime", "probe")
@@ -136,9 +134,8 @@ def read(
 
 
 def _locked_down(image: ImagePlan, image_id: str) -> ContainerOptions:
-    model_bytes = sum(model.size_bytes for model in image.models)
     # Everything else that locks it down is ContainerOptions' default.
-    return ContainerOptions(image=image_id, memory_bytes=_SPARE_MEMORY_BYTES + _MEMORY_PER_MODEL_BYTE * model_bytes)
+    return ContainerOptions(image=image_id, memory_bytes=memory.limit_bytes(image.models))
 
 
 def _wait_until_ready(container: Container) -> str:
