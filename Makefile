@@ -26,11 +26,14 @@ bench:
 	@.venv/bin/python -m benchmarks.integrity
 	@.venv/bin/python -m benchmarks.company
 
-# The server against the limit of this machine, and against its peers; needs no engine. PEERS= leaves them out.
+# The server, bare and in its image, against the limit of this machine and against its peers. PEERS= leaves them out.
 bench-serving:
 	@scripts/setup
 	@.venv/bin/python examples/export_minilm.py
-	@.venv/bin/python -m benchmarks.serving $(if $(filter undefined,$(origin PEERS)),,--peers $(PEERS))
+	@scripts/ensure-engine
+	@scripts/ensure-base
+	@.venv/bin/build-image --models benchmarks/serving.yaml
+	@.venv/bin/python -m benchmarks.serving --image build-image/benchmark-serving $(if $(filter undefined,$(origin PEERS)),,--peers $(PEERS))
 
 lock:
 	@scripts/setup

@@ -94,10 +94,7 @@ def running(
         list(command), env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        while not _answers(port, request):
-            if process.poll() is not None or time.perf_counter() - started > limit_s:
-                raise RuntimeError(f"no answer after {time.perf_counter() - started:.0f} s")
-            time.sleep(0.005)
+        wait_for_answer(port, request, limit_s=limit_s, process=process)
         yield process.pid, time.perf_counter() - started
     finally:
         process.send_signal(signal.SIGTERM)
@@ -106,6 +103,18 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def wait_for_answer(
+    port: int, request: bytes, *, limit_s: float, process: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Ask until there is an answer; raises RuntimeError where none comes, or where the `process` has ended."""
+    started = time.perf_counter()
+    while not _answers(port, request):
+        waited_s = time.perf_counter() - started
+        if waited_s > limit_s or (process is not None and process.poll() is not None):
+            raise RuntimeError(f"no answer after {waited_s:.0f} s")
+        time.sleep(0.005)
 
 
 def _answers(port: int, request: bytes) -> bool:

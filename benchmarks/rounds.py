@@ -1,24 +1,18 @@
 """Own the rounds of the serving benchmark, in which the server and the limit of its machine take turns."""
 
 import json
-import os
-import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Load, load, requests_of, resident_bytes
-from benchmarks.peers import free_port, running
+from benchmarks.starts import MODEL, Start
 from benchmarks.workload import Workload
 
-ROOT = Path(__file__).parent.parent
-MODEL = ROOT / "examples" / "models" / "all-MiniLM-L6-v2"
-MANIFEST = ROOT / "examples" / "quickstart.yaml"
 PATH = "/v1/embeddings"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 STARTS = 5
@@ -59,42 +53,6 @@ class Limit:
         self._process.wait()
 
 
-def write_bundle(folder: Path) -> Path:
-    """Let `build-image serve` write the bundle of the embedding model, and stop it there."""
-    environment = {**os.environ, "HF_PRELOAD_TARGETS": "embedding", "TRANSFORMERS_CACHE": str(folder / "transformers")}
-    program = Path(sys.executable).with_name("build-image")
-    command = [str(program), "serve", "--models", str(MANIFEST), "--port", str(free_port())]
-    with subprocess.Popen(
-        command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stderr is not None, "it is a pipe"
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if "ready after" in line:
-                break
-        process.send_signal(signal.SIGTERM)
-    bundles = list(folder.glob(".build-image/bundles/*/bundle.json"))
-    if not bundles:
-        raise SystemExit("".join(said))
-    return bundles[0]
-
-
-@contextmanager
-def server(bundle: Path, *, query: bytes) -> Iterator[tuple[int, int, float]]:
-    """Start the server, and give its port, its process and the seconds until its first answer."""
-    port = free_port()
-    settings = {"BUNDLE": str(bundle), "HOSTNAME": "127.0.0.1", "HTTP_PORT": str(port), "LOG_LEVEL": "error"}
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        **{f"RUNTIME_{name}": text for name, text in settings.items()},
-    }
-    command = [sys.executable, "-P", "-m", "runtime"]
-    with running(command, port=port, request=query, environment=environment, limit_s=60) as (process, start_s):
-        yield port, process, start_s
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """Everything that was measured of the server and of the limit."""
@@ -107,31 +65,31 @@ class Measured:
     limit_resident_bytes: int
 
 
-def measure(workload: Workload, *, bundle: Path, threads: int, rounds: int) -> Measured:
-    """Take turns for so many rounds."""
+def measure(workload: Workload, *, start: Start, threads: int, rounds: int) -> Measured:
+    """Let the server that `start` starts and the limit take turns for so many rounds."""
     (query, *_) = requests_of(workload.queries, size=1, path=PATH)
-    starts = [_start_s(bundle, query=query) for _ in range(STARTS)]
+    starts = [_start_s(start, query=query) for _ in range(STARTS)]
     limit = Limit(threads=threads)
     try:
         lengths = limit.ask("count", workload.passages)["lengths"]
         batch_size = _best_batch_size(limit, workload)
-        with server(bundle, query=query) as (port, process, _):
-            measured = tuple(_round(limit, workload, port=port, batch_size=batch_size) for _ in range(rounds))
+        with start(query) as server:
+            measured = tuple(_round(limit, workload, port=server.port, batch_size=batch_size) for _ in range(rounds))
             return Measured(
                 batch_size=batch_size,
                 lengths=tuple(lengths),
                 rounds=measured,
                 starts_s=tuple(starts),
-                resident_bytes=resident_bytes(process),
+                resident_bytes=resident_bytes(server.process_id),
                 limit_resident_bytes=resident_bytes(limit.process_id),
             )
     finally:
         limit.close()
 
 
-def _start_s(bundle: Path, *, query: bytes) -> float:
-    with server(bundle, query=query) as (_, _, start_s):
-        return start_s
+def _start_s(start: Start, *, query: bytes) -> float:
+    with start(query) as server:
+        return server.start_s
 
 
 def _best_batch_size(limit: Limit, workload: Workload) -> int:

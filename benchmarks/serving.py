@@ -2,7 +2,8 @@
 
 The limit is ONNX Runtime in a loop in one process, over the same texts sorted by length, with the batch size that is
 best there. Both and the load run on the same processors, with as many threads, and take turns. Needs the quickstart's
-models (`make quickstart`, or `examples/export_minilm.py` alone).
+models (`examples/export_minilm.py`), and `--image` an image of `benchmarks/serving.yaml`; `make bench-serving` sees to
+both.
 """
 
 import argparse
@@ -14,16 +15,21 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from benchmarks.peers import PEERS, Figures, PeerError, measured
 from benchmarks.plot import Bar, Chart, svg
-from benchmarks.rounds import MODEL, Measured, measure, write_bundle
+from benchmarks.rounds import Measured, measure
+from benchmarks.starts import MODEL, Start, bare_process, container, write_bundle
 from benchmarks.workload import Workload, read_workload
 
 FOLDER = Path(__file__).parent
 MEBIBYTE = 2**20
+BARE = "build-image"
+IN_IMAGE = "in its image"
+OURS = (BARE, IN_IMAGE)
 LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "starlette", "uvicorn", "uvloop")
 
 
@@ -53,17 +59,25 @@ def main() -> int:
     workload = read_workload(passages=asked.texts, queries=100)
     print(machine(threads))
     with tempfile.TemporaryDirectory(prefix="benchmark-serving-") as folder:
-        ours = measure(workload, bundle=write_bundle(Path(folder)), threads=threads, rounds=asked.rounds)
-    figures = figures_of(ours)
-    targets = targets_of(ours)
-    print(describe(ours, workload, threads=threads))
-    print(*targets, sep="\n")
-    print(cost(ours))
+        starts = starts_of(write_bundle(Path(folder)), image=asked.image)
+        ours = {
+            name: measure(workload, start=start, threads=threads, rounds=asked.rounds) for name, start in starts.items()
+        }
+    for name, measured_here in ours.items():
+        print(describe(name, measured_here, workload, threads=threads))
+        print(*targets_of(measured_here), cost(measured_here), sep="\n")
+    figures = {name: figures_of(measured_here) for name, measured_here in ours.items()}
     peers = measure_peers(workload, names=asked.peers)
     for name, peer in peers.items():
-        print(line(name, peer, ours=figures))
-    write(asked.output, ours, workload, figures={"build-image": figures, **peers}, targets=targets)
-    return 0 if all(target.met for target in targets) else 1
+        print(line(name, peer, ours=figures[BARE]))
+    write(asked.output, ours, workload, figures={**figures, **peers})
+    return 0 if all(target.met for each in ours.values() for target in targets_of(each)) else 1
+
+
+def starts_of(bundle: Path, *, image: str | None) -> dict[str, Start]:
+    """Name the ways in which the server is started: from this checkout, and from an image where there is one."""
+    starts: dict[str, Start] = {BARE: partial(bare_process, bundle)}
+    return starts if image is None else {**starts, IN_IMAGE: partial(container, image)}
 
 
 def arguments() -> argparse.Namespace:
@@ -73,6 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=1000, help="passages (default: 1000)")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="*", choices=names, default=names, help="none: --peers with nothing after it")
+    parser.add_argument("--image", help="measure the server in this image too")
     parser.add_argument("--output", type=Path, default=FOLDER, help="where serving.json and .svg go")
     return parser.parse_args()
 
@@ -87,10 +102,11 @@ def machine(threads: int) -> str:
     )
 
 
-def describe(ours: Measured, workload: Workload, *, threads: int) -> str:
+def describe(name: str, ours: Measured, workload: Workload, *, threads: int) -> str:
     lengths = ours.lengths
     limit = len(lengths) / statistics.median(turn.limit_s for turn in ours.rounds)
     return (
+        f"\n{name}\n"
         f"model     {MODEL.name}, fp32, {threads} threads\n"
         f"texts     {len(lengths)} ({workload.digest}), {statistics.median(lengths):.0f} tokens in the median, "
         f"{statistics.mean(lengths):.0f} on average, {max(lengths)} at most\n"
@@ -171,26 +187,26 @@ def line(name: str, peer: Figures, *, ours: Figures) -> str:
     )
 
 
-def write(
-    folder: Path, ours: Measured, workload: Workload, *, figures: Mapping[str, Figures], targets: Sequence[Target]
-) -> None:
+def write(folder: Path, ours: Mapping[str, Measured], workload: Workload, *, figures: Mapping[str, Figures]) -> None:
     """Write everything as JSON, and the figures as a picture."""
     document = {
         "machine": machine(len(os.sched_getaffinity(0))).splitlines(),
         "workload": workload.digest,
-        "targets": [{**asdict(target), "met": target.met} for target in targets],
+        "targets": {
+            name: [{**asdict(target), "met": target.met} for target in targets_of(each)] for name, each in ours.items()
+        },
         "figures": {name: asdict(value) for name, value in figures.items()},
-        "measured": asdict(ours),
+        "measured": {name: asdict(each) for name, each in ours.items()},
     }
     (folder / "serving.json").write_text(json.dumps(document, indent=1) + "\n")
-    (folder / "serving.svg").write_text(svg(charts(ours, figures)))
+    (folder / "serving.svg").write_text(svg(charts(ours[BARE], figures)))
 
 
 def charts(ours: Measured, figures: Mapping[str, Figures]) -> list[Chart]:
     limit = len(ours.lengths) / statistics.median(turn.limit_s for turn in ours.rounds)
 
     def bar(name: str, value: float, text: str) -> Bar:
-        return Bar(label=name, value=value, text=text, is_ours=name == "build-image")
+        return Bar(label=name, value=value, text=text, is_ours=name in OURS)
 
     return [
         Chart(

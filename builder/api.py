@@ -119,6 +119,14 @@ class HeldImage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryEntry:
+    """One step in the making of an image, as the engine tells it; most that are not of a file have no size."""
+
+    created_by: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HeldContainer:
     """A container that the engine holds, running or not."""
 

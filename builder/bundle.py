@@ -31,6 +31,7 @@ def digest(text: bytes) -> str:
 def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:
     return {
         **asdict(model.recipe),
+        "footprint": model.footprint and asdict(model.footprint),
         "name": model.name,
         "source": model.source,
         "revision": model.revision,

@@ -1,24 +1,29 @@
 """Own the command line: flags to settings, errors to exit codes; it decides nothing about images."""
 
+import os
 import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from builder import __version__, commands, options, subcommands, usage
+from builder import __version__, commands, marks, options, subcommands, usage
 from builder.console import Console
-from builder.errors import BuildImageError, InputError, InternalError, OutputClosedError
+from builder.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OUTPUT_CLOSED,
+    BuildImageError,
+    InputError,
+    InternalError,
+    OutputClosedError,
+)
 from builder.options import PATH
 from builder.settings import SUPPLIES_MANIFEST
 
-EXIT_INTERRUPTED = 130
-EXIT_OUTPUT_CLOSED = 141  # of a program that SIGPIPE ends, in a shell
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -30,7 +35,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
 @options.manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
-@click.option("--report", type=PATH, metavar="FILE", help="Write a JSON report of the run.")
+@options.report_options
 @options.network_option
 @click.option("--from", "supplies", type=PATH, metavar="DIR", help="Build without a network from `cache --output DIR`.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
@@ -63,9 +68,9 @@ for _subcommand in subcommands.ALL:
     command.add_command(_subcommand)
 
 
-def _build(console: Console, *, report: Path | None, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+def _build(console: Console, *, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     console.is_quiet = quiet
-    options.finish(console, report, lambda: commands.build(options.settings(**flags), console=console))
+    options.finish(console, commands.build, **flags)
 
 
 def main() -> NoReturn:
@@ -78,7 +83,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    console = Console(out=sys.stdout, err=sys.stderr)
+    console = Console(out=sys.stdout, err=sys.stderr, marks=marks.of(os.environ))
     try:
         return _exit_code(arguments, console)
     except OutputClosedError:

@@ -20,23 +20,26 @@ if TYPE_CHECKING:
     from builder.cache import Filled
     from builder.engine import Engine
     from builder.forecast import Forecast
-    from builder.pipeline import Draft
+    from builder.pipeline import Draft, Journal
     from builder.plan import Plan
 
 
-def build(settings: Settings, *, console: Console) -> reports.Report:
-    """Build, test and tag every image, unless that would change nothing; push them where that is asked for."""
+def build(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
+    """Build, test and tag every image, unless that would change nothing; push them where that is asked for.
+
+    Returns what a report says of each. Where that is interrupted, `journal` has how far each came.
+    """
     secrets = {} if settings.supplies else _secrets(settings)
     spared = _spared(settings, console)
     if spared is not None:
         return spared
     if settings.supplies is not None:
-        return _made_offline(settings, settings.supplies, console)
-    return _made(settings, secrets, console)
+        return _made_offline(settings, settings.supplies, console=console, journal=journal)
+    return _made(settings, secrets, console=console, journal=journal)
 
 
-def _spared(settings: Settings, console: Console) -> reports.Report | None:
-    """Return the report of a run that would change nothing, which is told without building."""
+def _spared(settings: Settings, console: Console) -> list[reports.Report] | None:
+    """Return the images of a run that would change nothing, which is told without building."""
     # What is pushed has been tested by the same run, or by that of `build-image push`, which looks it up.
     memory = None if settings.no_cache or settings.push else unchanged.recall(settings)
     if memory is None:
@@ -47,10 +50,12 @@ def _spared(settings: Settings, console: Console) -> reports.Report | None:
         found = unchanged.report(memory, engine)
     if found is not None:
         console.say("nothing has changed since these images were made; --no-cache makes them again")
-    return found
+    return None if found is None else list(found["images"])
 
 
-def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) -> reports.Report:
+def _made(
+    settings: Settings, secrets: Mapping[str, bytes], *, console: Console, journal: "Journal"
+) -> list[reports.Report]:
     """Lock, plan and run."""
     from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
     from builder.engine import Engine  # noqa: PLC0415
@@ -61,10 +66,10 @@ def _made(settings: Settings, secrets: Mapping[str, bytes], console: Console) ->
         settle(draft, settings, console)
         plan = pipeline.make_plan(draft, settings)
         folders = _model_folders(plan, settings)
-        return _run(plan, settings, folders=folders, secrets=secrets, engine=engine, console=console)
+        return _run(plan, settings, folders=folders, secrets=secrets, engine=engine, console=console, journal=journal)
 
 
-def _made_offline(settings: Settings, directory: Path, console: Console) -> reports.Report:
+def _made_offline(settings: Settings, directory: Path, *, console: Console, journal: "Journal") -> list[reports.Report]:
     """Plan and run from a folder of supplies."""
     from builder import offline  # noqa: PLC0415 - as above
     from builder.engine import Engine  # noqa: PLC0415
@@ -74,7 +79,7 @@ def _made_offline(settings: Settings, directory: Path, console: Console) -> repo
     with Engine.connect() as engine, console.live():
         plan = offline.plan(settings, directory, host=engine, console=console)
         settings = replace(settings, build_network="none")
-        return _run(plan, settings, folders=folders, secrets={}, engine=engine, console=console)
+        return _run(plan, settings, folders=folders, secrets={}, engine=engine, console=console, journal=journal)
 
 
 def _run(
@@ -85,7 +90,8 @@ def _run(
     secrets: Mapping[str, bytes],
     engine: "Engine",
     console: Console,
-) -> reports.Report:
+    journal: "Journal",
+) -> list[reports.Report]:
     """Make the images, and remember that where it succeeded and `folders` are known to hold all that they depend on."""
     from builder import pipeline, publication  # noqa: PLC0415 - as above
 
@@ -94,12 +100,12 @@ def _run(
         publisher = None
         if settings.push:
             publisher = stack.enter_context(publication.prepared(plan.images, settings, engine=engine, console=console))
-        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console)
-        results = publisher.publish(results) if publisher else results
-    made = reports.make(results)
+        results = pipeline.run(plan, settings, secrets=secrets, engine=engine, console=console, journal=journal)
+        results = publisher.publish(results, journal=journal) if publisher else results
+    made = reports.images(results)
     if folders is not None and plan.is_repeatable and all(result.error is None for result in results):
         bases = {image.built_on: engine.image_id(image.built_on) for image in plan.images}
-        memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report=made)
+        memory = unchanged.Memory(fingerprint=fingerprint, folders=folders, bases=bases, report={"images": made})
         unchanged.remember(settings, memory)
     return made
 
@@ -134,7 +140,7 @@ def plan(settings: Settings, *, console: Console) -> "Forecast":
     return forecast.make(made, there, lock_changes=tuple(lock.differences(draft.previous, draft.lock)))
 
 
-def push(settings: Settings, *, console: Console) -> reports.Report:
+def push(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
     """Push every image that this program has built, tested and tagged as the manifest and its lock say."""
     from builder import pipeline, publication  # noqa: PLC0415 - as above
     from builder.engine import Engine  # noqa: PLC0415
@@ -146,7 +152,7 @@ def push(settings: Settings, *, console: Console) -> reports.Report:
         plan = pipeline.make_plan(draft, settings)
         held = publication.tested_images(plan.images, settings, engine=engine)
         with publication.prepared(plan.images, settings, engine=engine, console=console) as publisher:
-            return reports.make(publisher.publish(held))
+            return reports.images(publisher.publish(held, journal=journal))
 
 
 def fill_cache(settings: Settings, console: Console, *, is_quick: bool = False) -> "Filled":

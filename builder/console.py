@@ -1,7 +1,7 @@
 """Own the terminal: every line that people or pipelines see goes through here, with every secret taken out.
 
 Results go to stdout, all else to stderr. On a terminal the steps that run are shown live; elsewhere each step is a
-line when it ends, so that a log of a pipeline reads in order.
+line when it ends, so that a log of a pipeline reads in order. Where a CI system can fold, the lines of an image are.
 """
 
 import io
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TextIO
 
 from builder.errors import (
@@ -19,9 +20,11 @@ from builder.errors import (
     BuildImageError,
     FailedError,
     OutputClosedError,
+    Problem,
     ProblemsError,
     SmokeFailedError,
 )
+from builder.marks import Marks, Note
 from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEvent
 
 MASK = "***"
@@ -34,11 +37,15 @@ _WIDTH = 72
 class Console:
     """The two streams of the program; methods may be called from any thread."""
 
-    def __init__(self, *, out: TextIO | None, err: TextIO | None, is_quiet: bool = False) -> None:
+    def __init__(
+        self, *, out: TextIO | None, err: TextIO | None, is_quiet: bool = False, marks: Marks | None = None
+    ) -> None:
         # Python has None for a stream that its parent has closed.
         self._out = io.StringIO() if out is None else out
         self._err = io.StringIO() if err is None else err
         self.is_quiet = is_quiet
+        self._marks = marks
+        self._held: dict[str, list[str]] = {}
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
         self._running: dict[tuple[str, str], _Running] = {}
@@ -48,7 +55,7 @@ class Console:
     @contextmanager
     def live(self) -> Iterator[None]:
         """Show the running steps while the block runs, where a person can see them."""
-        if self.is_quiet or not self._err.isatty() or os.environ.get("TERM") == "dumb":
+        if self.is_quiet or self._marks or not self._err.isatty() or os.environ.get("TERM") == "dumb":
             yield
             return
         try:
@@ -59,6 +66,30 @@ class Console:
                     self._running.clear()
         finally:
             self._live = None
+
+    @contextmanager
+    def folded(self, image: str, *, is_alone: bool) -> Iterator[None]:
+        """Fold the lines of `image` in the log of a CI system that can.
+
+        Folds can neither cross nor hold each other's lines. So those of images that are made at the same time are held
+        back, and each comes whole when its image is done.
+        """
+        if self._marks is None or self.is_quiet:
+            yield
+            return
+        started_s, key = time.time(), f"build-image-{image}-{time.time_ns()}"
+        if is_alone:
+            self._write(self._marks.opening(key, image, now_s=started_s, is_collapsed=False))
+        else:
+            self._held[image] = []
+        try:
+            yield
+        finally:
+            now_s, lines = time.time(), self._held.pop(image, [])
+            if not is_alone:
+                title = f"{image}: {now_s - started_s:.1f} s"
+                lines.insert(0, self._marks.opening(key, title, now_s=started_s, is_collapsed=True))
+            self._write("\n".join([*lines, self._marks.closing(key, now_s=now_s)]))
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show `***` from now on wherever one of `secrets` would stand."""
@@ -77,18 +108,55 @@ class Console:
         except OSError as error:
             raise FailedError(f"cannot write to stdout: {error.strerror}") from error
 
-    def say(self, text: str) -> None:
-        """Tell how things go."""
-        if not self.is_quiet:
-            self._write(text)
+    def say(self, text: str, *, image: str = "") -> None:
+        """Tell how things go, with one image where it is named."""
+        if self.is_quiet:
+            return
+        text = self._harmless(text)
+        with self._lock:
+            held = self._held.get(image)
+            if held is not None:
+                held.append(text)
+                return
+        self._write(text)
 
     def warn(self, text: str) -> None:
         """Tell something that does not stop the run but should be known."""
-        self._write(f"warning: {text}")
+        self._note(Note(kind="warning", message=text))
 
     def error(self, error: BuildImageError, *, image: str = "") -> None:
         """Show an error, of one image where it is named: what is wrong, what was printed last, and what helps."""
-        self._write("\n".join(_error_lines(error, image)))
+        if isinstance(error, ProblemsError):
+            for problem in error.problems:
+                self._note(_problem_note(problem))
+            self._lines(_hint_lines(error.hint))
+            return
+        output = error.output if isinstance(error, BuildFailedError | SmokeFailedError) else ()
+        said = [f"    | {line}" for line in output]
+        self._note(Note(kind="error", message=error.message, hint=error.hint, title=image), said=said)
+
+    def _note(self, note: Note, *, said: Sequence[str] = ()) -> None:
+        """Point something out, in the way of the CI system where it has one; `said` are lines that belong to it."""
+        shown = replace(  # before it is escaped: a secret would be spelled otherwise then
+            note,
+            message=self.redact(note.message),
+            hint=self.redact(note.hint or ""),
+            file=self.redact(note.file),
+            title=self.redact(note.title),
+        )
+        if self._marks and (mark := self._marks.note(shown)):
+            self._write("\n".join([mark, *map(self._harmless, said)]))
+            return
+        subject = f"{note.title}: " if note.title else ""
+        place = _place(note)
+        self._lines([f"{note.kind}: {subject}{place}{note.message}", *said, *_hint_lines(note.hint)])
+
+    def _lines(self, lines: Sequence[str]) -> None:
+        if lines:
+            self._write(self._harmless("\n".join(lines)))
+
+    def _harmless(self, text: str) -> str:
+        return self._marks.harmless(text) if self._marks else text
 
     def event(self, image: str, event: Event) -> None:
         """Show what the engine tells of a step of `image`."""
@@ -117,12 +185,12 @@ class Console:
             self._ended.add(key)  # BuildKit tells the end of some steps twice
             running = self._running.pop(key, None)
         if event.error:
-            self.say(f"  failed  {title}")
+            self.say(f"  failed  {title}", image=image)
         elif event.cached:
-            self.say(f"  cached  {title}")
+            self.say(f"  cached  {title}", image=image)
         else:
             moved = running.moved if running else ""
-            self.say(f"{event.duration_s or 0:7.1f}s {title}{moved}")
+            self.say(f"{event.duration_s or 0:7.1f}s {title}{moved}", image=image)
 
     def _write(self, text: str) -> None:
         if self._live:  # has a lock of its own, under which it asks for the running lines
@@ -208,17 +276,15 @@ def size(count: int) -> str:
     return f"{value:.3g} GB"
 
 
-def _error_lines(error: BuildImageError, image: str) -> list[str]:
-    if isinstance(error, ProblemsError):
-        lines = []
-        for problem in error.problems:
-            lines.append(f"error: {problem}")
-            lines += _hint_lines(problem.hint)
-        return lines + _hint_lines(error.hint)
-    output = error.output if isinstance(error, BuildFailedError | SmokeFailedError) else ()
-    subject = f"{image}: " if image else ""
-    lines = [f"error: {subject}{error.message}", *(f"    | {line}" for line in output)]
-    return lines + _hint_lines(error.hint)
+def _place(note: Note) -> str:
+    if not note.file:
+        return ""
+    return f"{note.file}: " if note.line is None else f"{note.file}:{note.line}: "
+
+
+def _problem_note(problem: Problem) -> Note:
+    message = f"`{problem.path}`: {problem.message}" if problem.path else problem.message
+    return Note(kind="error", message=message, hint=problem.hint, file=problem.file, line=problem.line)
 
 
 def _hint_lines(hint: str | None) -> list[str]:

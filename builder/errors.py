@@ -18,6 +18,9 @@ OutputClosedError and ends with 141; like an interrupt it is no `Exception`, sin
 
 from dataclasses import dataclass
 
+EXIT_INTERRUPTED = 130
+EXIT_OUTPUT_CLOSED = 141  # of a program that SIGPIPE ends, in a shell
+
 
 class BuildImageError(Exception):
     """What went wrong in one line, and in `hint` the exact command or edit that helps."""

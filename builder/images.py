@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from builder.api import HeldImage, ImageDetails
+from builder.api import HeldImage, HistoryEntry, ImageDetails
 from builder.errors import AbsentError, FailedError, UnreachableError
 from builder.messages import JsonStream
 
@@ -78,8 +78,12 @@ class ImageStore(ABC):
 
     def image_history(self, reference: str) -> tuple[str, ...]:
         """Read the commands that made an image's layers, newest first."""
+        return tuple(entry.created_by for entry in self.history(reference))
+
+    def history(self, reference: str) -> tuple[HistoryEntry, ...]:
+        """Read what made an image and how many bytes each step of it added, newest first."""
         layers: list[Json] = self.ask(f"cannot read the history of `{reference}`", "history", reference)
-        return tuple(str(layer["CreatedBy"]) for layer in layers)
+        return tuple(HistoryEntry(created_by=str(layer["CreatedBy"]), size_bytes=layer["Size"]) for layer in layers)
 
     def images(self, *, label: str) -> tuple[HeldImage, ...]:
         """List the images that carry `label`."""

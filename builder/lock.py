@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from builder import card, folder, layout, recipe
+from builder import card, folder, footprint, layout, recipe
 from builder.errors import InputError, InternalError
+from builder.footprint import Footprint
 from builder.manifest import Manifest, Model
 from builder.recipe import Recipe
-from builder.repository import Repository, RepositoryFile
+from builder.repository import Repository, RepositoryFile, read_json_object
 
 _NOT_FOR_IDS = re.compile(r"[^\w.-]+")  # commas and dollar signs mean something in a Dockerfile
 
@@ -44,6 +45,7 @@ class LockedModel:
     recipe: Recipe
     files: Mapping[str, LockedFile]
     folder: Path | None
+    footprint: Footprint | None = None
 
     @property
     def is_fetched(self) -> bool:
@@ -205,6 +207,7 @@ def asked_of(model: Model) -> dict[str, Any]:
 
 def _decided(model: Model, repository: Repository, *, folder: Path | None) -> LockedModel:
     decided = recipe.decide(model, repository)
+    files = {path: _locked_file(repository, path) for path in decided.files}
     return LockedModel(
         name=model.name,
         asked=asked_of(model),
@@ -213,8 +216,14 @@ def _decided(model: Model, repository: Repository, *, folder: Path | None) -> Lo
         licence=card.licence(repository),
         is_gated=repository.gated,
         recipe=decided,
-        files={path: _locked_file(repository, path) for path in decided.files},
+        files=files,
         folder=folder,
+        footprint=footprint.estimate(
+            read_json_object(repository, "config.json"),
+            size_bytes=sum(file.size_bytes for file in files.values()),
+            has_full_weights=model.dtype == "fp32" and model.graph is None,
+            has_logits=bool(decided.answer_tokens),
+        ),
     )
 
 

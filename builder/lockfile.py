@@ -11,6 +11,7 @@ from typing import Any
 
 from builder import whole
 from builder.errors import InputError
+from builder.footprint import Footprint
 from builder.inputs import Input
 from builder.layers import read_layer
 from builder.lock import Lock, LockedFile, LockedModel, OutdatedModel
@@ -75,6 +76,7 @@ def _model_content(model: LockedModel) -> dict[str, Any]:
         "licence": model.licence,
         "gated": model.is_gated,
         "recipe": decided,
+        "footprint": model.footprint and asdict(model.footprint),
         "files": {path: asdict(file) for path, file in model.files.items()},
     }
 
@@ -100,7 +102,13 @@ def _model(name: str, entry: Mapping[str, Any]) -> LockedModel:
         recipe=_recipe(entry["recipe"], files=tuple(sorted(files))),
         files=files,
         folder=None,
+        footprint=_footprint(entry.get("footprint")),
     )
+
+
+def _footprint(entry: Mapping[str, int] | None) -> Footprint | None:
+    """Read what a lock of an earlier release lacks."""
+    return None if entry is None else Footprint(**entry)
 
 
 def _recipe(decided: Mapping[str, Any], *, files: tuple[str, ...]) -> Recipe:

@@ -1,20 +1,31 @@
 """Own the flags that commands share, and the settings that they become."""
 
 import os
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder import __version__
+from builder import __version__, ci, reporting
 from builder import report as reports
+from builder.report import Report, Run
+from builder.reporting import Reporting
 from builder.settings import Settings
 
 if TYPE_CHECKING:
     from builder.console import Console
 
 PATH = click.Path(path_type=Path)
+_REPORTS = {
+    "report": "Write a JSON report of the run.",
+    "html": "Write the report as one HTML page.",
+    "junit": "Write the checks as JUnit XML.",
+    "dotenv": "Write the images' names as variables, for GitLab.",
+    "compare": "Show what grew since this older JSON report.  [default: the one that --report replaces]",
+}
 
 
 def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,17 +48,32 @@ def network_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def finish(console: "Console", report: Path | None, action: Callable[[], reports.Report]) -> None:
-    """Run what makes images, show its table, write its report, and end with the code of the worst image."""
-    if report is not None:
-        reports.check_writable(report)
-    made = action()
-    console.result(reports.table(made))
-    if report is not None:
-        reports.write(reports.text(made, redact=console.redact), report)
-    failed = [image["exit_code"] for image in made["images"] if image["exit_code"]]
-    if failed:
-        raise SystemExit(max(failed))
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that makes images the choice of what its run leaves behind to read."""
+    for name, text in reversed(_REPORTS.items()):
+        command = click.option(f"--{name}", type=PATH, metavar="FILE", help=text)(command)
+    return command
+
+
+def finish(console: "Console", command: Callable[..., list[Report]], **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Run what makes images, show its table, write its reports, and end with the code of the worst image.
+
+    `flags` are those of `report_options` and the settings of `command`, which also gets a journal to keep.
+    """
+    files = {name: flags.pop(name) for name in _REPORTS}
+    found = ci.read(os.environ)
+    run = Run(
+        version=__version__,
+        manifest=str(flags["models"]),
+        jobs=flags.get("jobs", 1),
+        ci=asdict(found) if found else None,
+        started_s=time.time(),
+    )
+    with Reporting(run, wanted=reporting.wanted(os.environ, **files), console=console) as made:
+        run.images = command(settings(**flags), console=console, journal=run.journal)
+        console.result(reports.table({"images": run.images}))
+    if made.report["exit_code"]:
+        raise SystemExit(made.report["exit_code"])
 
 
 def settings(*, ca_bundle: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401 - click's own values

@@ -1,9 +1,10 @@
 """Own the order of a run: plan, then build, smoke-test and tag each image; one image's failure stops no other."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from builder import (
     buildkit,
@@ -12,6 +13,7 @@ from builder import (
     context,
     disk,
     git,
+    history,
     lock,
     lockfile,
     manifest,
@@ -29,30 +31,43 @@ from builder.context import Context
 from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
 from builder.errors import BuildImageError, InputError, Problem, ProblemsError, UnreachableError
+from builder.history import Layer
 from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
 from builder.plan import ImagePlan, Plan
+from builder.record import Phase, Recorder, Step
 from builder.registry import Published
 from builder.settings import Settings
+from builder.trace import Event
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageResult:
-    """How one image went; `references` are the names it really got, `pushed` those of them that a registry has now."""
+    """How one image went, or how far it came; `references` are the names it really got.
+
+    `pushed` are those of them that a registry has now.
+    """
 
     plan: ImagePlan
     references: tuple[str, ...] = ()
     details: ImageDetails | None = None
+    layers: tuple[Layer, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    steps: tuple[Step, ...] = ()
     checks: tuple[smoke.Check, ...] = ()
     pushed: tuple[Published, ...] = ()
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None
+    is_finished: bool = True
 
     @property
     def image_id(self) -> str:
         """The id of the built image, empty before it is built."""
         return self.details.id if self.details else ""
+
+
+Journal: TypeAlias = MutableMapping[str, ImageResult]  # of a run that goes on, or was interrupted, by the image's name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,16 +188,31 @@ def preload(
 
 
 def run(
-    plan: Plan, settings: Settings, *, secrets: Mapping[str, bytes], engine: Engine, console: Console
+    plan: Plan,
+    settings: Settings,
+    *,
+    secrets: Mapping[str, bytes],
+    engine: Engine,
+    console: Console,
+    journal: Journal,
 ) -> tuple[ImageResult, ...]:
-    """Build, test and tag every image; a failure is in its image's result.
+    """Build, test and tag every image; a failure is in its image's result, and how far each came in `journal`.
 
     Raises FailedError where the engine's disk is too small for all, and KeyboardInterrupt once every build is
     cancelled and every container is gone.
     """
+    journal.update((image.name, ImageResult(plan=image, is_finished=False)) for image in plan.images)
     disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
-    run = _Run(settings=settings, engine=engine, console=console, secrets=secrets, cancellation=cancellation)
+    run = _Run(
+        settings=settings,
+        engine=engine,
+        console=console,
+        secrets=secrets,
+        cancellation=cancellation,
+        journal=journal,
+        is_alone=settings.jobs == 1 or len(plan.images) == 1,
+    )
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
         futures = [workers.submit(run.image, image) for image in plan.images]
         try:
@@ -213,23 +243,40 @@ class _Run:
     console: Console
     secrets: Mapping[str, bytes]
     cancellation: Cancellation
+    journal: Journal
+    is_alone: bool  # whether one image is made at a time
 
     def image(self, image: ImagePlan) -> ImageResult:
-        """Take an image through every step; after a failure the result is that of the steps before it."""
-        started = time.monotonic()
+        """Take an image through every phase; after a failure the result is that of the phases before it."""
         self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
-        result = ImageResult(plan=image)
+        with self.console.folded(image.name, is_alone=self.is_alone):
+            result = self._made(image)
+        if result.error is not None:
+            self.console.error(result.error, image=image.name)
+        return result
+
+    def _made(self, image: ImagePlan) -> ImageResult:
+        started, recorder = time.monotonic(), Recorder()
+        result = ImageResult(plan=image, is_finished=False)
         try:
-            for step in (self._build,) if self.settings.build_only else (self._build, self._smoke, self._tag):
-                result = step(result)
+            for name, phase in self._phases().items():
+                with recorder.phase(name):
+                    result = phase(result, recorder)
+            result = replace(result, is_finished=True)
         except BuildImageError as error:
             if self.cancellation.requested:
                 raise KeyboardInterrupt from error
-            self.console.error(error, image=image.name)
-            result = replace(result, error=error)
-        return replace(result, duration_s=time.monotonic() - started)
+            result = replace(result, error=error, is_finished=True)
+        finally:
+            result = _with_record(result, recorder, duration_s=time.monotonic() - started)
+            self.journal[image.name] = result
+        return result
 
-    def _build(self, result: ImageResult) -> ImageResult:
+    def _phases(self) -> "Mapping[str, Callable[[ImageResult, Recorder], ImageResult]]":
+        phases = {"build": self._build, "smoke test": self._smoke, "tag": self._tag}
+        return {"build": self._build} if self.settings.build_only else phases
+
+    def _build(self, result: ImageResult, recorder: Recorder) -> ImageResult:
         started, image = time.monotonic(), result.plan
         request = BuildRequest(
             context=make_context(image, version=self.settings.version),
@@ -239,25 +286,40 @@ class _Run:
             secrets=self.secrets,
             no_cache=self.settings.no_cache,
         )
-        image_id = buildkit.build(
-            self.engine,
-            request,
-            on_event=lambda event: self.console.event(image.name, event),
-            cancellation=self.cancellation,
-        )
+
+        def on_event(event: Event) -> None:
+            recorder.observe(event)
+            self.console.event(image.name, event)
+
+        image_id = buildkit.build(self.engine, request, on_event=on_event, cancellation=self.cancellation)
         details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
-        self.console.say(f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}")
-        return replace(result, details=details, build_s=build_s)
+        layers = history.layers(
+            details.layers,
+            self.engine.history(image_id),
+            dockerfile=render.dockerfile(image, version=self.settings.version),
+        )
+        told = f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}"
+        self.console.say(told, image=image.name)
+        return replace(result, details=details, layers=layers, build_s=build_s)
 
-    def _smoke(self, result: ImageResult) -> ImageResult:
+    def _smoke(self, result: ImageResult, recorder: Recorder) -> ImageResult:
         test = smoke.run if result.plan.kind == "server" else smoke.read
-        outcome = test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation)
-        tested.remember(self.settings, result.image_id, checks=[check.name for check in outcome.checks])
-        for check in outcome.checks:
-            self.console.say(f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}")
-        return replace(result, checks=outcome.checks)
 
-    def _tag(self, result: ImageResult) -> ImageResult:
+        def on_check(check: smoke.Check) -> None:
+            recorder.check(check)
+            if check.passed:
+                told = f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}"
+                self.console.say(told, image=result.plan.name)
+
+        test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation, on_check=on_check)
+        tested.remember(self.settings, result.image_id, checks=[check.name for check in recorder.checks])
+        return result
+
+    def _tag(self, result: ImageResult, _: Recorder) -> ImageResult:
         for name in result.plan.references:
             self.engine.tag(result.image_id, name)
         return replace(result, references=result.plan.references)
+
+
+def _with_record(result: ImageResult, recorder: Recorder, *, duration_s: float) -> ImageResult:
+    return replace(result, phases=recorder.phases, steps=recorder.steps, checks=recorder.checks, duration_s=duration_s)

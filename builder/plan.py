@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import bundle, reference, tags
+from builder import bundle, footprint, reference, tags
 from builder.errors import InputError, ProblemsError
 from builder.lock import Lock, LockedModel
 from builder.manifest import Image, Kind, Manifest
 
 MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
 BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
+MEMORY_LABEL = "build-image.memory"  # of one that serves: the most bytes that it takes with its default settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,11 @@ class ImagePlan:
         name, _, digest = self.base.partition("@")
         digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
         baked = {BUNDLE_LABEL: bundle.digest(bundle.document(self.models))}
-        return {"org.opencontainers.image.base.name": name, **digests, **baked}
+        return {"org.opencontainers.image.base.name": name, **digests, **baked, **self._memory_label()}
+
+    def _memory_label(self) -> dict[str, str]:
+        ceiling = footprint.ceiling_bytes([(model.footprint, model.recipe.max_length) for model in self.models])
+        return {} if ceiling is None else {MEMORY_LABEL: str(ceiling)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,8 +13,9 @@ from builder import credentials, network, push, tested
 from builder.api import Credentials, ImageDetails
 from builder.console import Console
 from builder.errors import BuildImageError, FailedError, InputError
-from builder.pipeline import ImageResult
+from builder.pipeline import ImageResult, Journal
 from builder.plan import ImagePlan
+from builder.record import Recorder
 from builder.reference import Place, place
 from builder.registry import Published, Registry
 from builder.settings import Settings
@@ -40,32 +41,47 @@ class Publisher:
     console: Console
     registries: Mapping[str, Registry]
 
-    def publish(self, results: Sequence[ImageResult]) -> tuple[ImageResult, ...]:
-        """Push every image, unless one failed before; a failure is in its image's result, and stops no other."""
+    def publish(self, results: Sequence[ImageResult], *, journal: Journal) -> tuple[ImageResult, ...]:
+        """Push every image, unless one failed before; a failure is in its image's result, and stops no other.
+
+        How far each came is in `journal` as well.
+        """
+        journal.update((result.plan.name, result) for result in results)
         failed = [result.plan.name for result in results if result.error is not None]
         if failed:
             self.console.warn(f"no image is pushed, since {', '.join(failed)} failed")
             return tuple(results)
         done: list[Published] = []
         try:
-            return tuple(self._published(result, done) for result in results)
+            return tuple(self._published(result, done, journal) for result in results)
         except KeyboardInterrupt:
             pushed = [published.reference for published in done]
             rest = [name for result in results for name in result.references if name not in pushed]
             self.console.say(f"interrupted: pushed {', '.join(pushed) or 'nothing'}; not pushed {', '.join(rest)}")
             raise
 
-    def _published(self, result: ImageResult, done: list[Published]) -> ImageResult:
+    def _published(self, result: ImageResult, done: list[Published], journal: Journal) -> ImageResult:
         """Push every name of an image, and add each to `done` as soon as a registry has it."""
-        first, started = len(done), time.monotonic()
+        first, started, recorder = len(done), time.monotonic(), Recorder()
         try:
-            for name in result.references:
-                done.append(self._push(result, name))  # noqa: PERF401 - known also where the next one is interrupted
+            with recorder.phase("push"):
+                for name in result.references:
+                    done.append(self._push(result, name))  # noqa: PERF401 - known also where the next one is interrupted
         except BuildImageError as error:
             self.console.error(error, image=result.plan.name)
             result = replace(result, error=error)
-        duration_s = result.duration_s + time.monotonic() - started
-        return replace(result, pushed=tuple(done[first:]), duration_s=duration_s)
+        except KeyboardInterrupt:
+            result = replace(result, is_finished=False)
+            raise
+        finally:
+            result = replace(
+                result,
+                pushed=tuple(done[first:]),
+                phases=(*result.phases, *recorder.phases),
+                duration_s=result.duration_s + time.monotonic() - started,
+            )
+            journal[result.plan.name] = result
+        return result
 
     def _push(self, result: ImageResult, name: str) -> Published:
         """Push one name of an image, and compare what the registry then has with what the engine says it pushed."""

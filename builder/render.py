@@ -1,4 +1,4 @@
-"""Own Jinja: the Dockerfile of an image, and tags from their templates; a name that is not there is an error."""
+"""Own Jinja: the Dockerfile of an image, tags, and the page of a report; a name that is not there is an error."""
 
 import functools
 import json
@@ -58,6 +58,18 @@ def _filled(name: str, *, is_supplied: bool, **values: object) -> str:
         gate="supplies.sh" if is_supplied else "network.sh",
         **values,
     )
+
+
+def report_page(**values: object) -> str:
+    """Return the HTML page of a report; every value is escaped, but for the page's own `style`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(values) + "\n"
 
 
 def tag(template: str, *, names: Mapping[str, object]) -> str:

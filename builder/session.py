@@ -184,7 +184,9 @@ class Session:
         return self._connection.local_flow_control_window(call.stream_id)
 
     def _flush(self) -> None:
-        self._stream.sendall(self._connection.data_to_send())
+        # to send nothing would still wait until the kernel has room, and a caller that resets its call reads no more
+        if data := self._connection.data_to_send():
+            self._stream.sendall(data)
 
     def _serve(self) -> None:
         """Read the connection until it ends, in the session's own thread."""

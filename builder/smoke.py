@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from builder import verification
 from builder.buildkit import Cancellation
@@ -38,11 +38,15 @@ _SELFTEST = ("python3", "-m", "runtime", "selftest", "--files")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One thing that the image was seen to do; `detail` has the figures."""
+    """One thing that the image was seen to do, or not to do; `detail` has the figures, or what was seen instead."""
 
     name: str
     detail: str
     duration_s: float
+    passed: bool = True
+
+
+OnCheck: TypeAlias = Callable[[Check], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +61,7 @@ class _Run:
     """The checks of one container, in the order in which they passed."""
 
     container: Container
+    on_check: OnCheck
     checks: list[Check] = field(default_factory=list)
 
     def check(self, name: str, action: Callable[[], str]) -> None:
@@ -65,8 +70,11 @@ class _Run:
         try:
             detail = action()
         except (FailedCheckError, FailedError) as error:  # the latter where the container ends during an exec
+            seen = Check(name=name, detail=str(error), duration_s=time.monotonic() - started, passed=False)
+            self.on_check(seen)
             raise _failure(name, str(error), self.container) from error
         self.checks.append(Check(name=name, detail=detail, duration_s=time.monotonic() - started))
+        self.on_check(self.checks[-1])
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         """Post `body` to the server from inside the container, which has no network."""
@@ -83,13 +91,15 @@ class FailedCheckError(Exception):
     """What was seen instead of what should be."""
 
 
-def run(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation) -> SmokeResult:
-    """Run `image_id` as a strict cluster would and check every model of `image`.
+def run(
+    engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation, on_check: OnCheck = lambda _: None
+) -> SmokeResult:
+    """Run `image_id` as a strict cluster would and check every model of `image`; `on_check` is told of each check.
 
     Raises SmokeFailedError with the container's last log lines, KeyboardInterrupt after `cancellation`.
     """
     with engine.run_container(_locked_down(image, image_id)) as container, cancellation.calling(container.kill):
-        test = _Run(container=container)
+        test = _Run(container=container, on_check=on_check)
         test.check("starts", lambda: _wait_until_ready(container))
         for model in image.models:
             _check_model(test, model)
@@ -98,7 +108,9 @@ def run(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancel
     return SmokeResult(checks=tuple(test.checks))
 
 
-def read(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation) -> SmokeResult:
+def read(
+    engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation, on_check: OnCheck = lambda _: None
+) -> SmokeResult:
     """Check an image of weights alone, in which nothing can run, by reading every file of its models.
 
     Raises SmokeFailedError with a line for each file that is not as it was locked, KeyboardInterrupt after
@@ -110,10 +122,13 @@ def read(engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cance
         raise KeyboardInterrupt
     mismatches = verification.mismatches(verdicts)
     if mismatches:
-        raise SmokeFailedError("smoke test: files: not every one is as it was locked", output=mismatches[:LOG_LINES])
+        reason = "not every one is as it was locked"
+        on_check(Check(name="files", detail=reason, duration_s=time.monotonic() - started, passed=False))
+        raise SmokeFailedError(f"smoke test: files: {reason}", output=mismatches[:LOG_LINES])
     count, size_bytes = sum(verdict.file_count for verdict in verdicts), sum(verdict.size_bytes for verdict in verdicts)
     detail = f"{count} files, {size(size_bytes)}, every one as locked"
-    return SmokeResult(checks=(Check(name="files", detail=detail, duration_s=time.monotonic() - started),))
+    on_check(check := Check(name="files", detail=detail, duration_s=time.monotonic() - started))
+    return SmokeResult(checks=(check,))
 
 
 def _locked_down(image: ImagePlan, image_id: str) -> ContainerOptions:

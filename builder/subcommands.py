@@ -66,9 +66,9 @@ def plan(console: Console, /, form: str, **flags: Any) -> None:  # noqa: ANN401 
 
 @click.command(cls=usage.Command)
 @options.manifest_options
-@click.option("--report", type=PATH, metavar="FILE", help="Write a JSON report with the pushed digests.")
+@options.report_options
 @click.pass_obj
-def push(console: Console, /, report: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+def push(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Push images that were built, tested and tagged.
 
     Each must have passed its smoke test on this machine, under the names that the manifest gives it now.
@@ -82,7 +82,7 @@ def push(console: Console, /, report: Path | None, **flags: Any) -> None:  # noq
       build-image push --models models.yaml
       build-image push --image retrieval --report pushed.json
     """  # noqa: D301 - click's own mark
-    options.finish(console, report, lambda: commands.push(options.settings(locked=True, **flags), console=console))
+    options.finish(console, commands.push, locked=True, **flags)
 
 
 @click.command(cls=usage.Command)
@@ -218,12 +218,14 @@ def prune(console: Console, /, *, force: bool) -> None:
 
 
 @click.command(cls=usage.Command)
+@click.option("--report", is_flag=True, help="That of the JSON report.")
 @click.pass_obj
-def schema(console: Console, /) -> None:
-    """Print the JSON Schema of the manifest, for editors."""
+def schema(console: Console, /, *, report: bool) -> None:
+    """Print the JSON Schema of the manifest, for editors, or that of the report."""
     from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
+    from builder import report as reports  # noqa: PLC0415
 
-    console.result(manifest.schema())
+    console.result(reports.schema() if report else manifest.schema())
 
 
 ALL = (plan, render, push, lock, verify, cache, serve, prune, schema)

@@ -57,7 +57,7 @@ def report(memory: Memory, engine: ImageStore) -> dict[str, Any] | None:
     expected = {name: image["id"] for image in images for name in image["references"] or [image["id"]]}
     if any(engine.image_id(name) != wanted for name, wanted in {**expected, **memory.bases}.items()):
         return None
-    new = {"result": "unchanged", "pushed": [], "build_s": 0.0, "duration_s": 0.0}
+    new = {"result": "unchanged", "pushed": [], "phases": [], "stages": [], "build_s": 0.0, "duration_s": 0.0}
     unchanged = [{**image, **new} for image in images]
     return {**memory.report, "images": unchanged}
 

@@ -62,6 +62,14 @@ class LayerNorm(
     in_features: _Count
 
 
+class Footprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The most bytes that a model takes: loaded, and for each token of a run and each pair of tokens of a text."""
+
+    load_bytes: _Number
+    token_bytes: _Number
+    pair_bytes: _Number
+
+
 class Windows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a long document is read in parts: with so many tokens of the query, special ones included."""
 
@@ -103,6 +111,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     first_position: _Number
     quantizes_dynamically: bool
     batching: bool
+    footprint: Footprint | None
     files: dict[str, BakedFile]
 
     @property

@@ -14,6 +14,7 @@ from runtime.batcher import LANES
 from runtime.bundle import Model, read_bundle
 from runtime.classifier import Classifier
 from runtime.embedder import Embedder
+from runtime.footprint import ceiling_bytes
 from runtime.inference import load, warm_up_entries
 from runtime.reranker import Reranker
 from runtime.schemas import encode_readable
@@ -26,10 +27,14 @@ _KIBIBYTE = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """What the process has once every model is loaded, and the most that it had when the lanes ran largest batches."""
+    """What the process has once every model is loaded, and the most that it had when the lanes ran largest batches.
+
+    `ceiling_bytes` is what it may have at most, by the widths of the models.
+    """
 
     loaded_bytes: int
     most_bytes: int
+    ceiling_bytes: int | None
     max_batch_tokens: int
     lanes: int
 
@@ -55,6 +60,7 @@ def measure(models: Sequence[Model], *, threads: int, max_batch_tokens: int) -> 
     return Memory(
         loaded_bytes=loaded_bytes,
         most_bytes=_read("VmHWM"),
+        ceiling_bytes=ceiling_bytes(models, max_batch_tokens=max_batch_tokens, lanes=LANES),
         max_batch_tokens=max_batch_tokens,
         lanes=LANES,
     )

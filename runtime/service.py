@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from runtime.admission import Admission
 from runtime.bundle import Bundle, Model, Side, Task
+from runtime.cgroup import Cgroups
 from runtime.errors import InvalidError, LoadingError, UnknownModelError, WorkerError
+from runtime.footprint import ceiling_bytes
 from runtime.metrics import Metrics
 
 if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtime
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # what it takes to begin a run, whatever is in it, in tokens of one thread: measured with 2 threads
 _RUN_COST_TOKENS = 8
+
+_MEGA = 10**6
 
 _NOUNS = {"embedding": "embedding model", "reranker": "reranker", "classifier": "classifier"}
 
@@ -95,6 +99,7 @@ class Service:
         from runtime.scheduler import Scheduler  # noqa: PLC0415
 
         self._scheduler = Scheduler(admission=self._admission, metrics=self.metrics, on_death=on_death)
+        self._tell_memory()
         answers = await asyncio.to_thread(golden.read, self._golden)
         for model in self._bundle.models:
             await asyncio.to_thread(self._load_one, model, answers.get(model.name))
@@ -205,6 +210,19 @@ class Service:
         first: Task = "embedding" if self._embedders else self.models[0].task
         model = self.model(first if name is None else find(self.models, name).task, name)
         return self._embedders.get(model.name) or self._classifiers[model.name]
+
+    def _tell_memory(self) -> None:
+        """Log the most memory that serving takes, and whether this container may have it."""
+        from runtime.batcher import LANES  # noqa: PLC0415 - as above
+
+        ceiling = ceiling_bytes(self._bundle.models, max_batch_tokens=self._max_batch_tokens, lanes=LANES)
+        limit = Cgroups().memory_limit()
+        if ceiling is None:
+            logger.info("the most memory is not known; `python3 -m runtime memory` measures it")
+        elif limit is not None and limit < ceiling:
+            logger.warning("memory: at most %d MB, and this container may have %d MB", ceiling // _MEGA, limit // _MEGA)
+        else:
+            logger.info("memory: at most %d MB", ceiling // _MEGA)
 
     def _load_one(self, model: Model, answers: "Answers | None") -> None:
         from runtime import embedder, golden, inference, reranker  # noqa: PLC0415 - as above

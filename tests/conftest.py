@@ -1,6 +1,10 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# What tells of a CI system, which the tests themselves may run in: messages would be its annotations.
+CI_VARIABLES = ("GITHUB_ACTIONS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITLAB_CI", "JENKINS_URL")
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,3 +33,12 @@ class Golden:
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(rewrite=request.config.getoption("--rewrite-golden"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outside_of_pipelines() -> Iterator[None]:
+    """Run every test as on a person's machine, and those of pipelines with what they set themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CI_VARIABLES:
+            patch.delenv(name, raising=False)
+        yield

@@ -11,19 +11,20 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document template manifest repository card layout hub folder graph inputs"
-    " limits selection sentence_transformers layers evidence prompts embedding classification causal reranking recipe"
-    " lock lockfile bundle context git ci render tags plan network trace stream messages session api verification"
-    " container images credentials registry engine push filesync buildkit console progress disk forecast preview prune"
-    " download cache supplies serve tested smoke pipeline offline publication gather report"
-    " unchanged commands usage options subcommands cli"
+    "errors settings whole wire reference document template manifest repository card layout hub folder graph"
+    " inputs limits selection footprint sentence_transformers layers evidence prompts embedding classification"
+    " causal reranking recipe lock lockfile bundle context git ci render tags plan network trace stream messages"
+    " session api verification container images credentials registry engine push filesync buildkit marks console"
+    " progress record history compare disk forecast preview prune download cache supplies serve tested smoke pipeline"
+    " offline publication gather report junit summary outputs timeline page reporting unchanged commands usage options"
+    " subcommands cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"
-    " weights scoring layers embedder classifier reranker inference golden metrics admission window batcher scheduler"
-    " schemas answers keys service handler inputs encoding openai_shapes openai_dialect cohere_shapes"
-    " cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api disconnects"
-    " page app server probe selftest memory info __main__"
+    "errors logs settings cgroup threads bundle footprint files prompting template timings tokenizer windows"
+    " batch feeds session pooling weights scoring layers embedder classifier reranker inference golden metrics"
+    " admission window batcher scheduler schemas answers keys service handler inputs encoding openai_shapes"
+    " openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples openapi"
+    " documentation request_ids api disconnects page app server probe selftest memory info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.

@@ -1,6 +1,7 @@
 """What the builder writes and what the runtime reads are one thing, though neither imports the other."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -9,9 +10,12 @@ import pytest
 
 import builder
 import runtime
-from builder import bundle, context, inputs, layers, layout, limits, manifest, render
+from builder import bundle, context, inputs, layers, layout, limits, manifest, plan, render
+from builder.footprint import Footprint
 from runtime import bundle as read
+from runtime.batcher import LANES
 from runtime.documentation import PAGE
+from runtime.footprint import ceiling_bytes
 from runtime.settings import Settings, variable
 from tests.builder import data
 
@@ -57,6 +61,14 @@ def test_both_packages_are_of_one_version() -> None:
     assert builder.__version__ == runtime.__version__
 
 
+def test_the_memory_of_the_label_is_what_the_server_says_at_its_start() -> None:
+    footprint = Footprint(load_bytes=10**8, token_bytes=20_000, pair_bytes=144)
+    models = [replace(model, footprint=footprint) for model in MODELS]
+    decoded = msgspec.json.decode(bundle.document(models), type=read.Bundle)
+    said = ceiling_bytes(decoded.models, max_batch_tokens=Settings().max_batch_tokens, lanes=LANES)
+    assert data.image(*models).labels[plan.MEMORY_LABEL] == str(said)
+
+
 def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
     decoded = msgspec.json.decode(bundle.document(MODELS), type=read.Bundle)
     assert [msgspec.to_builtins(model) for model in decoded.models] == [
@@ -100,6 +112,7 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "pad_token_id": 0,
             "padding_side": "left",
             "first_position": 0,
+            "footprint": None,
             "quantizes_dynamically": False,
             "batching": True,
             "files": FILES,
@@ -130,6 +143,7 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "pad_token_id": 1,
             "padding_side": "right",
             "first_position": 2,
+            "footprint": None,
             "quantizes_dynamically": True,
             "batching": False,
             "files": FILES,

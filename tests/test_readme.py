@@ -7,6 +7,7 @@ from typing import get_args
 
 import yaml
 
+from builder import outputs
 from builder.manifest import Defaults, Image, Manifest, Model
 from runtime.answers import ANSWERS
 from runtime.cohere_shapes import InputType
@@ -41,6 +42,15 @@ def test_the_manifest_that_is_shown_is_the_default_one() -> None:
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert yaml.safe_load(shown) == yaml.safe_load((ROOT / "models.yaml").read_text())
     assert set(Manifest.model_fields) - {"vars"} == set(yaml.safe_load(shown))
+
+
+def test_every_report_is_described_with_its_flag() -> None:
+    shown = README[README.index("## Reports") : README.index("## How it works")]
+    described = re.findall(r"^\| [^|]+ \| (?:`--(\w+) FILE`|the file `(\w+)`) \|", shown, re.MULTILINE)
+    assert [flag for flag, _ in described if flag] == ["report", "html", "junit", "dotenv"]
+    assert {variable for _, variable in described if variable} == {"GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"}
+    outputs_ = re.findall(r"^([a-z]+)<<", outputs.of_github({"result": "", "images": []}), re.MULTILINE)
+    assert re.findall(r"^- `(\w+)`: ", shown[shown.index("The step outputs:") :], re.MULTILINE) == outputs_
 
 
 def test_every_route_is_described() -> None:

@@ -30,7 +30,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_has_the_templates_the_server_its_page_and_their_locks(installed: Path) -> None:
     held = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
-    expected = {"builder/templates/Dockerfile.jinja", "runtime/__main__.py", "runtime/requirements.txt"}
+    expected = {"runtime/__main__.py", "runtime/requirements.txt"}
+    expected |= {
+        f"builder/templates/{name}"
+        for name in ("Dockerfile.jinja", "report.css", "report.html.jinja", "report.schema.json")
+    }
     expected |= {
         f"builder/templates/stages/{path.name}" for path in (ROOT / "templates/stages").iterdir() if path.is_file()
     }
@@ -40,6 +44,13 @@ def test_the_wheel_has_the_templates_the_server_its_page_and_their_locks(install
 
 def test_the_wheel_holds_no_tests(installed: Path) -> None:
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"builder", "runtime"}
+
+
+def test_the_wheel_prints_the_schema_of_reports_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    program = "import sys; from builder import cli; sys.exit(cli.run(['schema', '--report']))"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    printed = subprocess.check_output([sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, text=True)
+    assert printed == (ROOT / "templates/report.schema.json").read_text()
 
 
 def test_the_wheel_renders_a_context_away_from_the_checkout(installed: Path, tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
 import io
+import re
 
 import pytest
 
 from builder.console import Console, short_name, size
 from builder.errors import BuildFailedError, InputError, Problem, ProblemsError, SmokeFailedError
+from builder.marks import GitHubMarks, GitLabMarks, Marks
 from builder.trace import Event, LogEvent, StepEvent, TransferEvent, WarningEvent
 
 
 class Screen:
     """A console and what it has written."""
 
-    def __init__(self, *, is_quiet: bool = False) -> None:
+    def __init__(self, *, is_quiet: bool = False, marks: Marks | None = None) -> None:
         self.out, self.err = io.StringIO(), io.StringIO()
-        self.console = Console(out=self.out, err=self.err, is_quiet=is_quiet)
+        self.console = Console(out=self.out, err=self.err, is_quiet=is_quiet, marks=marks)
 
     def show(self, *events: Event) -> str:
         for event in events:
@@ -137,3 +139,98 @@ def test_streams_that_the_parent_has_closed_take_everything() -> None:
     console = Console(out=None, err=None)
     console.result("result")
     console.error(InputError("wrong"))
+
+
+def test_outside_of_a_pipeline_nothing_is_folded() -> None:
+    screen = Screen()
+    with screen.console.folded("image", is_alone=False):
+        screen.console.say("step", image="image")
+    assert screen.err.getvalue() == "step\n"
+
+
+def test_an_image_that_is_made_alone_is_a_fold_that_grows() -> None:
+    screen = Screen(marks=GitHubMarks())
+    with screen.console.folded("image", is_alone=True):
+        screen.show(started(), ended())
+        assert screen.err.getvalue() == "::group::image\n    2.5s image: [a 1/2] RUN x\n"
+    assert screen.err.getvalue().endswith("\n::endgroup::\n")
+
+
+def test_of_images_that_are_made_together_each_comes_whole_at_its_end() -> None:
+    screen = Screen(marks=GitHubMarks())
+    with screen.console.folded("one", is_alone=False):
+        with screen.console.folded("two", is_alone=False):
+            screen.console.say("first", image="one")
+            screen.console.say("second", image="two")
+            screen.console.say("between")
+        screen.console.say("third", image="one")
+    assert re.sub(r"\d+\.\d s", "0.0 s", screen.err.getvalue()).splitlines() == [
+        *("between", "::group::two: 0.0 s", "second", "::endgroup::"),
+        *("::group::one: 0.0 s", "first", "third", "::endgroup::"),
+    ]
+
+
+def test_an_interrupted_image_shows_what_it_had_to_say() -> None:
+    screen = Screen(marks=GitHubMarks())
+
+    def interrupted() -> None:
+        with screen.console.folded("image", is_alone=False):
+            screen.console.say("step", image="image")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert screen.err.getvalue().splitlines()[1:] == ["step", "::endgroup::"]
+
+
+def test_a_section_of_gitlab_ends_under_the_name_it_began_with() -> None:
+    screen = Screen(marks=GitLabMarks())
+    with screen.console.folded("image", is_alone=True):
+        screen.console.say("step", image="image")
+    written = re.fullmatch(
+        r"\x1b\[0Ksection_start:\d+:(build-image-image-\d+)\r\x1b\[0Kimage\n"
+        r"step\n\x1b\[0Ksection_end:\d+:(build-image-image-\d+)\r\x1b\[0K\n",
+        screen.err.getvalue(),
+    )
+    assert written
+    assert written[1] == written[2]
+
+
+def test_quiet_folds_nothing() -> None:
+    screen = Screen(is_quiet=True, marks=GitHubMarks())
+    with screen.console.folded("image", is_alone=True):
+        screen.console.say("step", image="image")
+    assert screen.err.getvalue() == ""
+
+
+def test_errors_are_annotations_with_the_last_lines_below_them() -> None:
+    screen = Screen(marks=GitHubMarks())
+    screen.console.error(SmokeFailedError("starts: no", output=("::error::x", "two"), hint="look"), image="image")
+    screen.console.warn("careful")
+    assert screen.err.getvalue().splitlines() == [
+        "::error title=image::starts: no%0Ahint: look",
+        "    | ::error::x",
+        "    | two",
+        "::warning::careful",
+    ]
+
+
+def test_problems_are_annotations_at_their_places() -> None:
+    screen = Screen(marks=GitHubMarks())
+    problems = [Problem(file="m.yaml", line=3, path="a.b", message="is wrong", hint="do c")]
+    screen.console.error(ProblemsError(problems, hint="and d"))
+    assert screen.err.getvalue() == "::error file=m.yaml,line=3::`a.b`: is wrong%0Ahint: do c\nhint: and d\n"
+
+
+def test_no_secret_passes_because_an_annotation_spells_it_otherwise() -> None:
+    screen = Screen(marks=GitHubMarks())
+    screen.console.hide({"50%off"})
+    screen.console.error(BuildFailedError("a 50%off", hint="b 50%off"), image="50%off")
+    assert "50%" not in screen.err.getvalue()
+
+
+def test_what_a_step_says_is_no_command_of_the_pipeline() -> None:
+    screen = Screen(marks=GitHubMarks())
+    screen.console.say("a\n::add-mask::b")
+    screen.show(ended(name="[a 1/1] RUN echo ##[error]x"))
+    assert screen.err.getvalue() == "a\n: :add-mask::b\n    2.5s image: [a 1/1] RUN echo ## [error]x\n"

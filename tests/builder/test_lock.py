@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,12 @@ def resolve(
 
 
 @pytest.fixture
-def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A stand-in Hub that is off until a test enters it."""
     server = HubServer(folder / "hub")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-    return server
+    yield server
+    server.close()
 
 
 def test_every_baked_file_has_its_size_and_sha256(folder: Path, sources: Sources, hub: HubServer) -> None:

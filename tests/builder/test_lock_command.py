@@ -58,8 +58,10 @@ def make_project(folder: Path, *, certificate: Path | None = None) -> Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path)
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = make_project(tmp_path)
+    yield made
+    made.hub.close()
 
 
 def commit(project: Project) -> str:

@@ -26,8 +26,10 @@ READY = "ready after"
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Project:
-    return project.make(tmp_path)
+def made(tmp_path: Path) -> Iterator[Project]:
+    project_of_test = project.make(tmp_path)
+    yield project_of_test
+    project_of_test.hub.close()
 
 
 @contextmanager

@@ -215,9 +215,10 @@ def test_closing_ends_a_call_that_waits() -> None:
 
 
 def test_a_reset_ends_a_call_that_sends_without_a_window() -> None:
-    ended = threading.Event()
+    began, ended = threading.Event(), threading.Event()
 
     def flood(call: Call) -> None:
+        began.set()
         try:
             call.send(bytes(10_000_000))
         finally:
@@ -225,6 +226,7 @@ def test_a_reset_ends_a_call_that_sends_without_a_window() -> None:
 
     with session(streaming={"/test/Flood": flood}) as client:
         stream_id = client.open("/test/Flood")
+        assert began.wait(TIMEOUT_S)
         client.http.reset_stream(stream_id)
         client.flush()
         assert ended.wait(TIMEOUT_S)

@@ -276,7 +276,7 @@ def test_info_describes_the_embedding_model_and_the_limits(server: Server) -> No
             "served_model_name": "tiny",
             "model_type": {"embedding": {"pooling": "mean"}},
             "max_input_length": 24,
-            "max_batch_tokens": 1024,
+            "max_batch_tokens": 512,
             "max_client_batch_size": 64,
             "payload_limit": 100000,
             "auto_truncate": True,

@@ -36,6 +36,7 @@ _USUAL: dict[str, Any] = {
     "first_position": 0,
     "quantizes_dynamically": False,
     "batching": True,
+    "footprint": None,
 }
 
 Arrays = NDArray[np.float64]
