@@ -234,7 +234,7 @@ def publish(result: ImageResult, engine: Engine) -> tuple[ImageResult, str]:
     told = StringIO()
     console = Console(out=StringIO(), err=told)
     with publication.prepared([result.plan], settings(), engine=engine, console=console) as publisher:
-        (published,) = publisher.publish([result])
+        (published,) = publisher.publish([result], journal={})
     return published, told.getvalue()
 
 
