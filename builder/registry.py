@@ -78,6 +78,7 @@ class Registry:
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"build-image/{__version__}"
+        self._session.headers["Connection"] = "close"  # a build may lie between two requests
         self._session.trust_env = not _is_loopback(host)  # no proxy stands between this machine and itself
         self._session.auth = self._authorize  # also so that no login of a `.netrc` is sent
         self._authorization = ""
