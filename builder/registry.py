@@ -78,7 +78,6 @@ class Registry:
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"build-image/{__version__}"
-        self._session.headers["Connection"] = "close"  # a build may lie between two requests
         self._session.trust_env = not _is_loopback(host)  # no proxy stands between this machine and itself
         self._session.auth = self._authorize  # also so that no login of a `.netrc` is sent
         self._authorization = ""
@@ -122,6 +121,7 @@ class Registry:
         self, method: str, path: str, *, scope: str, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
         """Send a request; where the registry asks for a login, send it again with one."""
+        self.close()  # a build or a push may lie before this question, after which idle connections are dead
         address = self._address() + path
         if scope != self._scope:  # a token is for one repository
             self._authorization, self._scope = "", scope
