@@ -121,6 +121,7 @@ class Registry:
         self, method: str, path: str, *, scope: str, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
         """Send a request; where the registry asks for a login, send it again with one."""
+        self.close()  # a build or a push may lie before this question, after which idle connections are dead
         address = self._address() + path
         if scope != self._scope:  # a token is for one repository
             self._authorization, self._scope = "", scope
