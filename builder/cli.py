@@ -32,6 +32,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @options.manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @click.option("--report", type=PATH, metavar="FILE", help="Write a JSON report of the run.")
+@click.option("--sbom", type=PATH, metavar="DIR", help="Write a bill of materials of each image, as CycloneDX.")
+@click.option("--provenance", type=PATH, metavar="DIR", help="Write how each image came about, as in-toto and SLSA.")
 @options.network_option
 @click.option("--from", "supplies", type=PATH, metavar="DIR", help="Build without a network from `cache --output DIR`.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
@@ -64,6 +66,9 @@ def _build(console: Console, *, report: Path | None, quiet: bool, **flags: Any) 
     console.is_quiet = quiet
     if report is not None:
         reports.check_writable(report)
+    for option in ("sbom", "provenance"):
+        if flags[option] is not None:
+            reports.check_writable(flags[option] / "image", option=f"--{option}")
     flags["no_cache"] |= flags["verify_reproducible"]
     settings = options.settings(**flags)
     made = commands.build(settings, console=console)

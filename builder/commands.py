@@ -35,7 +35,8 @@ def build(settings: Settings, *, console: Console) -> reports.Report:
 
 def _spared(settings: Settings, console: Console) -> reports.Report | None:
     """Return the report of a run that would change nothing, which is told without building."""
-    memory = None if settings.no_cache else unchanged.recall(settings)
+    is_spared = not (settings.no_cache or settings.sbom or settings.provenance)  # the last two want to know the plan
+    memory = unchanged.recall(settings) if is_spared else None
     if memory is None:
         return None
     from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import

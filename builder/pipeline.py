@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from builder import (
     admission,
+    attestation,
     buildkit,
     cache,
     ci,
@@ -250,7 +251,7 @@ class _Run:
 
     def _steps(self) -> tuple[Callable[[ImageResult], ImageResult], ...]:
         repeated = (self._repeat,) if self.settings.verify_reproducible else ()
-        tested = () if self.settings.build_only else (self._smoke, self._judge, self._admit, self._tag)
+        tested = () if self.settings.build_only else (self._smoke, self._judge, self._admit, self._attest, self._tag)
         return (self._build, *repeated, *tested)
 
     def _build(self, result: ImageResult) -> ImageResult:
@@ -307,6 +308,11 @@ class _Run:
     @staticmethod
     def _admit(result: ImageResult) -> ImageResult:
         gates.refuse(result.refusals, image=result.plan.name)
+        return result
+
+    def _attest(self, result: ImageResult) -> ImageResult:
+        for path in attestation.write(self.engine, result.plan, result.image_id, self.settings):
+            self.console.say(f"{result.plan.name}: wrote {path}")
         return result
 
     def _tag(self, result: ImageResult) -> ImageResult:

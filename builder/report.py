@@ -89,11 +89,11 @@ def _mapped(value: Any, function: "Callable[[str], str]") -> Any:  # noqa: ANN40
     return function(value) if isinstance(value, str) else value
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a place that no report can be written to, before a long run is done for it; raises InputError."""
+def check_writable(path: Path, *, option: str = "--report") -> None:
+    """Refuse a place that nothing can be written to, before a long run is done for it; raises InputError."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"no report can be written to `{path}`", hint="choose another --report")
+        raise InputError(f"no report can be written to `{path}`", hint=f"choose another {option}")
 
 
 def write(content: str, path: Path) -> None:

@@ -27,6 +27,8 @@ class Settings:
     build_only: bool = False
     locked: bool = False
     verify_reproducible: bool = False
+    sbom: Path | None = None
+    provenance: Path | None = None
     supplies: Path | None = None
 
     @property

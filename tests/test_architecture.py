@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent
 BUILDER_ORDER = (
     "errors settings whole wire reference document template quantity manifest repository card layout hub folder graph"
     " inputs limits selection sentence_transformers layers evidence prompts embedding classification causal reranking"
-    " recipe lock lockfile bundle context git ci render tags licence labels plan network trace stream messages session"
-    " api verification container images engine filesync buildkit console progress disk prune download cache supplies"
-    " serve saved leaks contents reproducibility smoke gates admission pipeline offline gather report unchanged"
-    " commands usage options subcommands cli"
+    " recipe lock lockfile bundle licence sbom context git ci render tags labels plan provenance network trace stream"
+    " messages session api verification container images engine filesync buildkit console progress disk prune download"
+    " cache supplies serve saved leaks contents reproducibility smoke gates admission attestation pipeline offline"
+    " gather report unchanged commands usage options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings threads bundle files prompting template timings tokenizer windows batch feeds session pooling"

@@ -33,7 +33,15 @@ def nobody() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["render", "--help"], ["lock", "--help"], ["verify", "--help"], ["schema", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["render", "--help"],
+        ["lock", "--help"],
+        ["verify", "--help"],
+        ["sbom", "--help"],
+        ["schema", "--help"],
+    ],
 )
 def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(arguments) == 0

@@ -37,6 +37,7 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
         "runtime-packages",
         "assembled",
         "golden",
+        "sbom",
         "runtime",
     ]
 
