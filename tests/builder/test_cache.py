@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -31,8 +31,10 @@ TOKEN = "hf_right"
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Project:
-    return project.make(tmp_path)
+def made(tmp_path: Path) -> Iterator[Project]:
+    made = project.make(tmp_path)
+    yield made
+    made.hub.close()
 
 
 def tree(folder: Path) -> dict[str, bytes]:

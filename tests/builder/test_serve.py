@@ -26,8 +26,10 @@ READY = "ready after"
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Project:
-    return project.make(tmp_path)
+def made(tmp_path: Path) -> Iterator[Project]:
+    made = project.make(tmp_path)
+    yield made
+    made.hub.close()
 
 
 @contextmanager

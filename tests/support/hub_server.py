@@ -148,8 +148,12 @@ class HubServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.shutdown()
-        self._http.server_close()
+        self.close()
         self._thread.join()
+
+    def close(self) -> None:
+        """Give the port back, also where the server was never started."""
+        self._http.server_close()
 
     def fail(self, status: int, *, headers: Mapping[str, str] | None = None, times: int = 1) -> None:
         """Answer the next `times` requests with `status`."""
