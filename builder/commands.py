@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from builder.cache import Filled
     from builder.engine import Engine
     from builder.forecast import Forecast
-    from builder.pipeline import Draft, Journal
+    from builder.pipeline import Draft
     from builder.plan import Plan
+    from builder.result import Journal
 
 
 def build(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
@@ -43,8 +44,10 @@ def build(settings: Settings, *, console: Console, journal: "Journal") -> list[r
 
 def _spared(settings: Settings, console: Console) -> list[reports.Report] | None:
     """Return the images of a run that would change nothing, which is told without building."""
-    # What is pushed has been tested by the same run, or by that of `build-image push`, which looks it up.
-    memory = None if settings.no_cache or settings.push else unchanged.recall(settings)
+    # What is pushed has been tested by the same run, or by that of `build-image push`, which looks it up; and what is
+    # written about an image wants to know its plan.
+    is_whole = settings.no_cache or settings.push or settings.sbom or settings.provenance
+    memory = None if is_whole else unchanged.recall(settings)
     if memory is None:
         return None
     from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import

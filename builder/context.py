@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from builder import bundle
+from builder import bundle, sbom
 from builder.errors import InternalError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
     parts = [part for pattern in _SERVER_PARTS for part in server.glob(pattern)]
     files |= {f"app/app/runtime/{part.relative_to(server)}": part.read_bytes() for part in parts}
     files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
+    files["sbom.json"] = sbom.document(image)
     return files
 
 

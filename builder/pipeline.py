@@ -1,80 +1,34 @@
 """Own the order of a run: plan, then build, smoke-test and tag each image; one image's failure stops no other."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
 from builder import (
-    admission,
-    buildkit,
-    buildx,
     cache,
     ci,
-    context,
     disk,
     gates,
     git,
-    history,
     lock,
     lockfile,
     manifest,
     network,
-    render,
-    reproducibility,
-    smoke,
     tags,
-    tested,
 )
 from builder import plan as planning
-from builder.buildkit import BuildRequest, Cancellation
-from builder.buildx import BuildxRequest
+from builder.buildkit import Cancellation
 from builder.cache import Cache, Filled
-from builder.console import Console, size
-from builder.context import Context
+from builder.console import Console
 from builder.download import Downloader
-from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, InputError, InternalError, Problem, ProblemsError, UnreachableError
-from builder.gates import Figures
-from builder.history import Layer
+from builder.engine import Engine
+from builder.errors import InputError, Problem, ProblemsError, UnreachableError
 from builder.lock import HubAccess, Lock, LockedModel, Sources
+from builder.making import Maker
 from builder.manifest import Image, Manifest
-from builder.plan import ImagePlan, Plan
-from builder.record import Phase, Recorder, Step
-from builder.registry import Published
+from builder.plan import Plan
+from builder.result import ImageResult, Journal
 from builder.settings import Settings
-from builder.trace import Event
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageResult:
-    """How one image went, or how far it came; `references` are the names it really got.
-
-    `pushed` are those of them that a registry has now.
-    """
-
-    plan: ImagePlan
-    references: tuple[str, ...] = ()
-    details: ImageDetails | None = None
-    layers: tuple[Layer, ...] = ()
-    phases: tuple[Phase, ...] = ()
-    steps: tuple[Step, ...] = ()
-    checks: tuple[smoke.Check, ...] = ()
-    pushed: tuple[Published, ...] = ()
-    figures: Figures = field(default_factory=dict)
-    build_s: float = 0.0
-    duration_s: float = 0.0
-    error: BuildImageError | None = None
-    is_finished: bool = True
-
-    @property
-    def image_id(self) -> str:
-        """The id of the built image, empty before it is built."""
-        return self.details.id if self.details else ""
-
-
-Journal: TypeAlias = MutableMapping[str, ImageResult]  # of a run that goes on, or was interrupted, by the image's name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,11 +127,6 @@ def _origin(read: Manifest, settings: Settings) -> git.Origin:
     return replace(found, created=int(given.timestamp())) if given else found
 
 
-def make_context(image: ImagePlan, *, version: str) -> Context:
-    """Render the Dockerfile of `image` and gather what it reads."""
-    return context.of_image(image, dockerfile=render.dockerfile(image, version=version))
-
-
 def fill_cache(draft: Draft, settings: Settings, *, console: Console, is_quick: bool) -> Filled:
     """Bring the models that the environment asks for into the local cache; raises as `cache.preload` does."""
     models = cache.targeted([draft.lock.models[name] for name in draft.models], settings.environment)
@@ -221,7 +170,7 @@ def run(
     if not settings.builder:  # whose disk can't be asked for
         disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
-    run = _Run(
+    maker = Maker(
         settings=settings,
         engine=engine,
         console=console,
@@ -231,7 +180,7 @@ def run(
         is_alone=settings.jobs == 1 or len(plan.images) == 1,
     )
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
-        futures = [workers.submit(run.image, image) for image in plan.images]
+        futures = [workers.submit(maker.make, image) for image in plan.images]
         try:
             _wait(futures)
         except KeyboardInterrupt:
@@ -251,146 +200,3 @@ def _wait(futures: Sequence[Future[ImageResult]]) -> None:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Run:
-    settings: Settings
-    engine: Engine
-    console: Console
-    secrets: Mapping[str, bytes]
-    cancellation: Cancellation
-    journal: Journal
-    is_alone: bool  # whether one image is made at a time
-
-    def image(self, image: ImagePlan) -> ImageResult:
-        """Take an image through every phase; after a failure the result is that of the phases before it."""
-        self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
-        with self.console.folded(image.name, is_alone=self.is_alone):
-            result = self._made(image)
-        if result.error is not None:
-            self.console.error(result.error, image=image.name)
-        return result
-
-    def _made(self, image: ImagePlan) -> ImageResult:
-        started, recorder = time.monotonic(), Recorder()
-        result = ImageResult(plan=image, is_finished=False)
-        try:
-            for name, phase in self._phases().items():
-                with recorder.phase(name):
-                    result = phase(result, recorder)
-            result = replace(result, is_finished=True)
-        except BuildImageError as error:
-            if self.cancellation.requested:
-                raise KeyboardInterrupt from error
-            result = replace(result, error=error, is_finished=True)
-        finally:
-            result = _with_record(result, recorder, duration_s=time.monotonic() - started)
-            self.journal[image.name] = result
-        return result
-
-    def _phases(self) -> "Mapping[str, Callable[[ImageResult, Recorder], ImageResult]]":
-        repeated = {"second build": self._repeat} if self.settings.verify_reproducible else {}
-        tested = {"smoke test": self._smoke, "gates": self._judge, "tag": self._tag}
-        return {"build": self._build, **repeated, **({} if self.settings.build_only else tested)}
-
-    def _build(self, result: ImageResult, recorder: Recorder) -> ImageResult:
-        started, image = time.monotonic(), result.plan
-
-        def on_event(event: Event) -> None:
-            recorder.observe(event)
-            self.console.event(image.name, event)
-
-        image_id = self._built(image, on_event=on_event)
-        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
-        layers = history.layers(
-            details.layers,
-            self.engine.history(image_id),
-            dockerfile=render.dockerfile(image, version=self.settings.version),
-        )
-        told = f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}"
-        self.console.say(told, image=image.name)
-        return replace(result, details=details, layers=layers, build_s=build_s)
-
-    def _built(self, image: ImagePlan, *, on_event: Callable[[Event], None]) -> str:
-        build = self._build_elsewhere if self.settings.builder else self._build_here
-        return build(image, on_event)
-
-    def _build_here(self, image: ImagePlan, on_event: Callable[[Event], None]) -> str:
-        request = BuildRequest(
-            context=make_context(image, version=self.settings.version),
-            shared_key=f"{self.settings.models.resolve()}#{image.name}",
-            platform=image.platform or "",
-            network_mode=self.settings.build_network,
-            secrets=self.secrets,
-            no_cache=self.settings.no_cache,
-            source_date_epoch=image.origin.created,
-        )
-        return buildkit.build(self.engine, request, on_event=on_event, cancellation=self.cancellation)
-
-    def _build_elsewhere(self, image: ImagePlan, on_event: Callable[[Event], None]) -> str:
-        request = BuildxRequest(
-            builder=self.settings.builder,
-            image=image,
-            context=make_context(image, version=self.settings.version),
-            environment=self.settings.environment,
-            secrets=self.secrets,
-            network_mode=self.settings.build_network,
-            no_cache=self.settings.no_cache,
-        )
-        return buildx.build(request, store=self.engine, on_event=on_event, cancellation=self.cancellation)
-
-    def _repeat(self, result: ImageResult, recorder: Recorder) -> ImageResult:
-        """Build once more, and compare; the report has the steps of the first build."""
-        started, name = time.monotonic(), result.plan.name
-        again = self._built(result.plan, on_event=lambda event: self.console.event(name, event))
-        detail = reproducibility.check(self.engine, result.image_id, again)
-        self._tell(result, recorder)(
-            smoke.Check(name="reproducible", detail=detail, duration_s=time.monotonic() - started)
-        )
-        return result
-
-    def _smoke(self, result: ImageResult, recorder: Recorder) -> ImageResult:
-        test = smoke.run if result.plan.kind == "server" else smoke.read
-        found = test(
-            self.engine,
-            result.plan,
-            image_id=result.image_id,
-            cancellation=self.cancellation,
-            on_check=self._tell(result, recorder),
-        )
-        return replace(result, figures=found.figures)
-
-    def _judge(self, result: ImageResult, recorder: Recorder) -> ImageResult:
-        """Let the manifest's gates judge the image; raises GateFailedError."""
-        if result.details is None:
-            raise InternalError("an image is judged that was not built")
-        secrets = network.sensitive(self.secrets)
-        verdict = admission.judge(
-            self.engine, result.plan, details=result.details, figures=result.figures, secrets=secrets
-        )
-        for check in verdict.passed:
-            self._tell(result, recorder)(check)
-        gates.refuse(verdict.refusals, image=result.plan.name)
-        tested.remember(self.settings, result.image_id, checks=[check.name for check in recorder.checks])
-        return result
-
-    def _tell(self, result: ImageResult, recorder: Recorder) -> smoke.OnCheck:
-        """Return what keeps a check of an image, and tells of one that it passed."""
-        name = result.plan.name
-
-        def on_check(check: smoke.Check) -> None:
-            recorder.check(check)
-            if check.passed:
-                self.console.say(f"{check.duration_s:7.1f}s {name}: {check.name}: {check.detail}", image=name)
-
-        return on_check
-
-    def _tag(self, result: ImageResult, _: Recorder) -> ImageResult:
-        for name in result.plan.references:
-            self.engine.tag(result.image_id, name)
-        return replace(result, references=result.plan.references)
-
-
-def _with_record(result: ImageResult, recorder: Recorder, *, duration_s: float) -> ImageResult:
-    return replace(result, phases=recorder.phases, steps=recorder.steps, checks=recorder.checks, duration_s=duration_s)

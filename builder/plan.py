@@ -11,7 +11,7 @@ from builder.git import UNKNOWN, Origin
 from builder.lock import Lock, LockedModel
 from builder.manifest import Gates, Image, Kind, Manifest
 
-_SERVER_LAYERS = 4  # Debian's packages, Python's, the server, and its golden answers
+_SERVER_LAYERS = 5  # Debian's packages, Python's, the server, its golden answers, its bill of materials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

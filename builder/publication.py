@@ -13,11 +13,11 @@ from builder import credentials, network, push, tested
 from builder.api import Credentials, ImageDetails
 from builder.console import Console
 from builder.errors import BuildImageError, FailedError, InputError
-from builder.pipeline import ImageResult, Journal
 from builder.plan import ImagePlan
 from builder.record import Recorder
 from builder.reference import Place, place
 from builder.registry import Published, Registry
+from builder.result import ImageResult, Journal
 from builder.settings import Settings
 
 _OTHER_HINT = "another run may use the same name: give each its own, and push again"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from builder import bake, compose, context, deployment, document, kubernetes, pipeline, whole
+from builder import bake, compose, context, deployment, document, kubernetes, making, whole
 from builder.bake import BakeOptions
 from builder.deployment import DeploymentOptions
 from builder.errors import FailedError, InputError
@@ -59,7 +59,7 @@ def _write_contexts(wanted: Rendering, directory: Path) -> Iterator[Path]:
     described = bake.document(wanted.images, wanted.bake) if wanted.format == "bake" else None
     for image in wanted.images:
         target = directory / image.name
-        made = pipeline.make_context(image, version=wanted.version)
+        made = making.make_context(image, version=wanted.version)
         with _writing(target):
             if target.exists() and any(target.iterdir()):
                 raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")

@@ -32,6 +32,8 @@ class Settings:
     push: bool = False
     locked: bool = False
     verify_reproducible: bool = False
+    sbom: Path | None = None
+    provenance: Path | None = None
     supplies: Path | None = None
 
     @property

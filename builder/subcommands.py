@@ -146,6 +146,23 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 
 
 @click.command(cls=usage.Command)
+@click.argument("image")
+@click.pass_obj
+def sbom(console: Console, /, image: str) -> None:
+    """Print the bill of materials of an image that serves: its models and packages, as CycloneDX 1.6.
+
+    \b
+    Example:
+      build-image sbom registry.example.com/search/retrieval:latest >retrieval.cdx.json
+    """  # noqa: D301 - click's own mark
+    from builder import sbom as bills  # noqa: PLC0415 - `--help` should not wait for them
+    from builder.engine import Engine  # noqa: PLC0415
+
+    with Engine.connect() as engine:
+        console.result(bills.read(engine, image).decode().rstrip())
+
+
+@click.command(cls=usage.Command)
 @options.manifest_options
 @click.option("--output", type=PATH, metavar="DIR", help="Gather there what a machine without a network builds from.")
 @options.network_option
@@ -229,4 +246,4 @@ def schema(console: Console, /, *, report: bool) -> None:
     console.result(reports.schema() if report else manifest.schema())
 
 
-ALL = (plan, render, push, lock, verify, cache, serve, prune, schema)
+ALL = (plan, render, push, lock, verify, sbom, cache, serve, prune, schema)

@@ -13,12 +13,13 @@ ROOT = Path(__file__).parent.parent
 BUILDER_ORDER = (
     "errors settings whole wire reference document template quantity manifest repository card layout hub folder"
     " graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
-    " classification causal reranking recipe lock lockfile memory bundle context git ci render tags licence labels"
-    " plan bake deployment compose kubernetes network trace solve_status stream messages session api verification"
-    " container images credentials registry engine push filesync buildkit buildx marks console progress record"
-    " history compare disk forecast preview prune download cache supplies serve saved leaks contents"
-    " reproducibility tested smoke gates admission pipeline offline publication gather rendering report junit"
-    " summary outputs timeline page reporting unchanged commands usage options render_options subcommands cli"
+    " classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci render tags"
+    " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
+    " api verification container images credentials registry engine push filesync buildkit buildx marks console"
+    " progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
+    " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
+    " gather rendering report junit summary outputs timeline page reporting unchanged commands usage options"
+    " render_options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads mounts bundle footprint files prompting template timings tokenizer"

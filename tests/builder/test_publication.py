@@ -17,9 +17,9 @@ from builder.api import Credentials, ImageDetails
 from builder.console import Console
 from builder.errors import BuildImageError, InputError, UnreachableError
 from builder.messages import JsonStream
-from builder.pipeline import ImageResult
 from builder.plan import ImagePlan
 from builder.registry import Published
+from builder.result import ImageResult
 from builder.settings import Settings
 from tests.builder import data
 from tests.builder.messages import streaming

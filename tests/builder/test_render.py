@@ -37,6 +37,7 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
         "runtime-packages",
         "assembled",
         "golden",
+        "sbom",
         "runtime",
     ]
 
@@ -116,5 +117,5 @@ def test_the_lock_s_digest_changes_with_a_decision() -> None:
 def test_the_stages_that_a_plan_tells_are_those_of_the_dockerfile(image: ImagePlan) -> None:
     lines = render.dockerfile(image, version="1").splitlines()
     stages = [line.rpartition(" AS ")[2] for line in lines if line.startswith("FROM ")]
-    own = {"assembled", "golden", "runtime", "models"}  # made of what is this image's alone
+    own = {"assembled", "golden", "runtime", "models", "sbom"}  # made of what is this image's alone
     assert list(image.shareable_stages) == [stage for stage in stages if stage not in own]

@@ -8,12 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
-from builder import contents, reproducibility
+from builder import contents, reproducibility, sbom
 from builder.buildkit import BuildRequest, build
 from builder.contents import Search
 from builder.context import assemble
-from builder.engine import Engine
+from builder.engine import ContainerOptions, Engine
 from builder.leaks import Finder
 from tests.engine.command import build_image, manifest
 
@@ -111,3 +113,70 @@ def test_an_image_is_the_same_in_two_builds_without_a_cache(engine: Engine, fold
         ("reproducible", f"both builds are {image['id'][:19]}")
     ]
     engine.remove_image(image["id"])
+
+
+@pytest.fixture(scope="module")
+def described(engine: Engine, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A folder with what a run writes about its two images, one of weights alone, and the report."""
+    path, report, name = folder / "described.yaml", folder / "described.json", f"build-image-test-{uuid4().hex[:12]}"
+    read = json.loads(manifest(folder, name).read_text())
+    read["images"][f"{name}-weights"] = {"models": ["embedder"], "kind": "models"}
+    path.write_text(json.dumps(read))
+    directory = folder / "described"
+    flags = ("--sbom", directory, "--provenance", directory)
+    ended = build_image("--models", path, "--report", report, *flags)
+    assert ended.code == 0, ended.err
+    images = {image["name"].removeprefix(name): image for image in json.loads(report.read_text())["images"]}
+    yield directory, images
+    for image in images.values():
+        engine.remove_image(image["id"])
+
+
+def test_the_bill_of_materials_in_the_image_is_valid_and_the_one_beside_the_report(
+    engine: Engine, described: tuple[Path, dict[str, Any]]
+) -> None:
+    directory, images = described
+    text = (directory / f"{images['']['name']}.cdx.json").read_bytes()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.decode()) is None
+    assert sbom.read(engine, images[""]["id"]) == text
+    shown = build_image("sbom", images[""]["id"])
+    assert (shown.code, json.loads(shown.out)) == (0, json.loads(text))
+
+
+def test_the_bill_of_materials_has_the_packages_that_dpkg_and_python_list(
+    engine: Engine, described: tuple[Path, dict[str, Any]]
+) -> None:
+    directory, images = described
+    read = json.loads((directory / f"{images['']['name']}.cdx.json").read_text())
+    list_python = "import importlib.metadata as m; [print(d.name, d.version) for d in m.distributions()]"
+    with engine.run_container(ContainerOptions(image=images[""]["id"])) as container:
+        debian = container.exec(["dpkg-query", "--show", "--showformat=${Package} ${Version}\\n"]).stdout.decode()
+        python = container.exec(["python3", "-c", list_python]).stdout.decode()
+    found: dict[str, set[str]] = {"deb": set(), "pypi": set()}
+    for component in read["components"]:
+        kind = component["bom-ref"].partition("/")[0]
+        found.get(kind, set()).add(f"{component['name']} {component.get('version')}")
+    assert found["deb"] == {*debian.splitlines()}
+    assert found["pypi"] == {line.lower().replace("_", "-") for line in python.splitlines()}
+    assert [
+        part["name"] for part in read["components"] if part["bom-ref"].startswith("pypi/") and "hashes" not in part
+    ] == []
+
+
+def test_an_image_of_weights_has_its_bill_of_materials_beside_the_report_alone(
+    described: tuple[Path, dict[str, Any]],
+) -> None:
+    directory, images = described
+    text = (directory / f"{images['-weights']['name']}.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    ended = build_image("sbom", images["-weights"]["id"])
+    assert (ended.code, ended.out) == (2, "")
+    assert "hint: one of weights alone holds none: build it with `--sbom DIR`\n" in ended.err
+
+
+def test_the_provenance_is_about_the_image_that_was_tagged(described: tuple[Path, dict[str, Any]]) -> None:
+    directory, images = described
+    for image in images.values():
+        read = json.loads((directory / f"{image['name']}.intoto.json").read_text())
+        (reference,) = image["references"]
+        assert read["subject"] == [{"name": reference, "digest": {"sha256": image["id"].removeprefix("sha256:")}}]
