@@ -160,7 +160,7 @@ def _follow(messages: JsonStream, emit: OnEvent) -> str:
     decoder, tracker, image_id = TraceDecoder(), StepTracker(), ""
     for message in messages:
         if "errorDetail" in message:
-            raise _failure(tracker, str(message["errorDetail"].get("message", "")))
+            raise failure(tracker, str(message["errorDetail"].get("message", "")))
         if message.get("id") == "moby.image.id":
             image_id = message["aux"]["ID"]
         elif message.get("id") == "moby.buildkit.trace":
@@ -172,7 +172,8 @@ def _follow(messages: JsonStream, emit: OnEvent) -> str:
     return image_id
 
 
-def _failure(tracker: StepTracker, message: str) -> BuildFailedError | UnreachableError:
+def failure(tracker: StepTracker, message: str) -> BuildFailedError | UnreachableError:
+    """Return the error of a build that ended with `message`: the step that failed, what it printed, and what helps."""
     failed = tracker.failed()
     if failed is None and message.endswith(CANCELLED):
         return UnreachableError("the Docker Engine stopped the build", hint="see the engine's own log")

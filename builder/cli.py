@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from builder import __version__, commands, marks, options, subcommands, usage
+from builder import report as reports
 from builder.console import Console
 from builder.errors import (
     EXIT_INTERRUPTED,
@@ -36,11 +37,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @options.manifest_options
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @options.report_options
+@click.option("--sbom", type=PATH, metavar="DIR", help="Write a bill of materials of each image, as CycloneDX.")
+@click.option("--provenance", type=PATH, metavar="DIR", help="Write how each image came about, as in-toto and SLSA.")
 @options.network_option
+@click.option(
+    "--builder", default="", metavar="NAME", help="Build with this builder of `docker buildx`, not the engine."
+)
 @click.option("--from", "supplies", type=PATH, metavar="DIR", help="Build without a network from `cache --output DIR`.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
 @click.option("--push", is_flag=True, help="Push what was built, tested and tagged to its registry.")
+@click.option("--verify-reproducible", is_flag=True, help="Build twice without cache, and name what differs.")
 @click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
 @usage.version_option
@@ -70,6 +77,10 @@ for _subcommand in subcommands.ALL:
 
 def _build(console: Console, *, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     console.is_quiet = quiet
+    for option in ("sbom", "provenance"):
+        if flags[option] is not None:
+            reports.check_writable(flags[option] / "image", flag=f"--{option}")
+    flags["no_cache"] |= flags["verify_reproducible"]
     options.finish(console, commands.build, **flags)
 
 

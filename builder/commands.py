@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from builder.cache import Filled
     from builder.engine import Engine
     from builder.forecast import Forecast
-    from builder.pipeline import Draft, Journal
+    from builder.pipeline import Draft
     from builder.plan import Plan
+    from builder.result import Journal
 
 
 def build(settings: Settings, *, console: Console, journal: "Journal") -> list[reports.Report]:
@@ -29,6 +30,9 @@ def build(settings: Settings, *, console: Console, journal: "Journal") -> list[r
 
     Returns what a report says of each. Where that is interrupted, `journal` has how far each came.
     """
+    if settings.builder and settings.supplies is not None:
+        hint = "leave out --builder: what was gathered is in this engine alone"
+        raise InputError("--builder builds with a network, and --from without one", hint=hint)
     secrets = {} if settings.supplies else _secrets(settings)
     spared = _spared(settings, console)
     if spared is not None:
@@ -40,8 +44,10 @@ def build(settings: Settings, *, console: Console, journal: "Journal") -> list[r
 
 def _spared(settings: Settings, console: Console) -> list[reports.Report] | None:
     """Return the images of a run that would change nothing, which is told without building."""
-    # What is pushed has been tested by the same run, or by that of `build-image push`, which looks it up.
-    memory = None if settings.no_cache or settings.push else unchanged.recall(settings)
+    # What is pushed has been tested by the same run, or by that of `build-image push`, which looks it up; and what is
+    # written about an image wants to know its plan.
+    is_whole = settings.no_cache or settings.push or settings.sbom or settings.provenance
+    memory = None if is_whole else unchanged.recall(settings)
     if memory is None:
         return None
     from builder.engine import Engine  # noqa: PLC0415 - docker-py is slow to import
@@ -57,9 +63,11 @@ def _made(
     settings: Settings, secrets: Mapping[str, bytes], *, console: Console, journal: "Journal"
 ) -> list[reports.Report]:
     """Lock, plan and run."""
-    from builder import pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
+    from builder import buildx, pipeline  # noqa: PLC0415 - a run that changes nothing should not wait for it
     from builder.engine import Engine  # noqa: PLC0415
 
+    if settings.builder:
+        buildx.check(settings.builder, environment=settings.environment)
     draft = pipeline.draft(settings)
     with Engine.connect() as engine, console.live():
         draft = pipeline.pin_base(draft, engine.base_digest)

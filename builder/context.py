@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from builder import bundle
+from builder import bundle, sbom
 from builder.errors import InternalError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
     parts = [part for pattern in _SERVER_PARTS for part in server.glob(pattern)]
     files |= {f"app/app/runtime/{part.relative_to(server)}": part.read_bytes() for part in parts}
     files["app/opt/bundle/bundle.json"] = bundle.document(image.models)
+    files["sbom.json"] = sbom.document(image)
     return files
 
 
@@ -108,8 +109,7 @@ def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
         files["fetch.json"] = (json.dumps(model.fetch_request(model.files), indent=2) + "\n").encode()
     else:
         files |= {f"files/{path}": model.folder / path for path in model.files}
-        sums = "".join(f"{file.sha256}  {path}\n" for path, file in sorted(model.files.items()))
-        files["sha256sums"] = sums.encode()
+        files["sha256sums"] = model.sha256sums.encode()
     return files
 
 

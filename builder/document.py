@@ -1,7 +1,10 @@
-"""Own YAML text: to plain data and the line of every key, with `${VAR:-default}` filled in; it knows no schema."""
+"""Own YAML text: to plain data and the line of every key, with `${VAR:-default}` filled in, and back from plain data.
+
+It knows no schema.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +19,7 @@ _MERGE_TAG = "tag:yaml.org,2002:merge"
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 _STRING_TAG = "tag:yaml.org,2002:str"
 _SHOWN_CHARACTERS = 40
+_WIDTH = 120
 _MAX_NODES = 100_000  # a few lines of aliases to aliases stand for billions of values
 
 
@@ -56,6 +60,19 @@ def plain(text: str) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError):  # PyYAML's constructors check little
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def dump(documents: Iterable[Any], *, heading: str) -> str:
+    """Write plain data as YAML, with each line of `heading` as a comment before it; whatever needs quotes has them."""
+    comment = "".join(f"# {line}\n" for line in heading.splitlines())
+    texts = [yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH) for data in documents]
+    return comment + "---\n".join(texts)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - as PyYAML's own
+        """Write what stands in two places twice: people read it."""
+        return True
 
 
 def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:

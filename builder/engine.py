@@ -8,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
@@ -198,7 +199,8 @@ class Engine(ImageStore):
             )
             with response:
                 if not response.ok:
-                    raise FailedError(f"cannot {action}: {_message(response)}")
+                    kind = AbsentError if response.status_code == HTTPStatus.NOT_FOUND else FailedError
+                    raise kind(f"cannot {action}: {_message(response)}")
                 yield cast("BinaryIO", response.raw)
 
     def upload(self, place: str, source: BinaryIO, *, action: str) -> JsonStream:

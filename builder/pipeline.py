@@ -1,73 +1,34 @@
 """Own the order of a run: plan, then build, smoke-test and tag each image; one image's failure stops no other."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from builder import (
-    buildkit,
     cache,
     ci,
-    context,
     disk,
+    gates,
     git,
-    history,
     lock,
     lockfile,
     manifest,
     network,
-    render,
-    smoke,
     tags,
-    tested,
 )
 from builder import plan as planning
-from builder.buildkit import BuildRequest, Cancellation
+from builder.buildkit import Cancellation
 from builder.cache import Cache, Filled
-from builder.console import Console, size
-from builder.context import Context
+from builder.console import Console
 from builder.download import Downloader
-from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, InputError, Problem, ProblemsError, UnreachableError
-from builder.history import Layer
+from builder.engine import Engine
+from builder.errors import InputError, Problem, ProblemsError, UnreachableError
 from builder.lock import HubAccess, Lock, LockedModel, Sources
+from builder.making import Maker
 from builder.manifest import Image, Manifest
-from builder.plan import ImagePlan, Plan
-from builder.record import Phase, Recorder, Step
-from builder.registry import Published
+from builder.plan import Plan
+from builder.result import ImageResult, Journal
 from builder.settings import Settings
-from builder.trace import Event
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageResult:
-    """How one image went, or how far it came; `references` are the names it really got.
-
-    `pushed` are those of them that a registry has now.
-    """
-
-    plan: ImagePlan
-    references: tuple[str, ...] = ()
-    details: ImageDetails | None = None
-    layers: tuple[Layer, ...] = ()
-    phases: tuple[Phase, ...] = ()
-    steps: tuple[Step, ...] = ()
-    checks: tuple[smoke.Check, ...] = ()
-    pushed: tuple[Published, ...] = ()
-    build_s: float = 0.0
-    duration_s: float = 0.0
-    error: BuildImageError | None = None
-    is_finished: bool = True
-
-    @property
-    def image_id(self) -> str:
-        """The id of the built image, empty before it is built."""
-        return self.details.id if self.details else ""
-
-
-Journal: TypeAlias = MutableMapping[str, ImageResult]  # of a run that goes on, or was interrupted, by the image's name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +67,7 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
         if not changes:
             raise
         raise _other_lock(changes, settings) from error  # what is wrong with another model is not asked about
+    gates.check_models(read.gates, images, locked.models)
     return Draft(manifest=read, images=images, previous=previous, lock=locked)
 
 
@@ -145,8 +107,8 @@ def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
     return ProblemsError(problems, hint=hint)
 
 
-def make_plan(draft: Draft, settings: Settings) -> Plan:
-    """Decide everything about the images that can be decided before a build."""
+def make_plan(draft: Draft, settings: Settings, *, origin: git.Origin | None = None) -> Plan:
+    """Decide everything about the images that can be decided before a build; `origin` is found where it is not told."""
     names = tags.Names(
         lock=draft.lock.chosen(draft.models),
         git=git.read(settings.directory) if "git" in planning.tag_names(draft.images) else None,
@@ -154,12 +116,15 @@ def make_plan(draft: Draft, settings: Settings) -> Plan:
         now=tags.moment(settings.environment),
         words=draft.manifest.vars,
     )
-    return planning.make(draft.manifest, draft.images, names=names)
+    return planning.make(draft.manifest, draft.images, names=names, origin=origin or _origin(draft.manifest, settings))
 
 
-def make_context(image: ImagePlan, *, version: str) -> Context:
-    """Render the Dockerfile of `image` and gather what it reads."""
-    return context.of_image(image, dockerfile=render.dockerfile(image, version=version))
+def _origin(read: Manifest, settings: Settings) -> git.Origin:
+    """Find where manifest, lock and local models come from, and the time that their images bear."""
+    folders = [settings.directory / model.path for model in read.models.values() if model.path]
+    found = git.origin(settings.directory, [settings.models.resolve(), settings.lock_path.resolve(), *folders])
+    given = tags.given_moment(settings.environment)
+    return replace(found, created=int(given.timestamp())) if given else found
 
 
 def fill_cache(draft: Draft, settings: Settings, *, console: Console, is_quick: bool) -> Filled:
@@ -202,9 +167,10 @@ def run(
     cancelled and every container is gone.
     """
     journal.update((image.name, ImageResult(plan=image, is_finished=False)) for image in plan.images)
-    disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
+    if not settings.builder:  # whose disk can't be asked for
+        disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
-    run = _Run(
+    maker = Maker(
         settings=settings,
         engine=engine,
         console=console,
@@ -214,7 +180,7 @@ def run(
         is_alone=settings.jobs == 1 or len(plan.images) == 1,
     )
     with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
-        futures = [workers.submit(run.image, image) for image in plan.images]
+        futures = [workers.submit(maker.make, image) for image in plan.images]
         try:
             _wait(futures)
         except KeyboardInterrupt:
@@ -234,92 +200,3 @@ def _wait(futures: Sequence[Future[ImageResult]]) -> None:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Run:
-    settings: Settings
-    engine: Engine
-    console: Console
-    secrets: Mapping[str, bytes]
-    cancellation: Cancellation
-    journal: Journal
-    is_alone: bool  # whether one image is made at a time
-
-    def image(self, image: ImagePlan) -> ImageResult:
-        """Take an image through every phase; after a failure the result is that of the phases before it."""
-        self.console.say(f"{image.name}: building {', '.join(model.name for model in image.models)}")
-        with self.console.folded(image.name, is_alone=self.is_alone):
-            result = self._made(image)
-        if result.error is not None:
-            self.console.error(result.error, image=image.name)
-        return result
-
-    def _made(self, image: ImagePlan) -> ImageResult:
-        started, recorder = time.monotonic(), Recorder()
-        result = ImageResult(plan=image, is_finished=False)
-        try:
-            for name, phase in self._phases().items():
-                with recorder.phase(name):
-                    result = phase(result, recorder)
-            result = replace(result, is_finished=True)
-        except BuildImageError as error:
-            if self.cancellation.requested:
-                raise KeyboardInterrupt from error
-            result = replace(result, error=error, is_finished=True)
-        finally:
-            result = _with_record(result, recorder, duration_s=time.monotonic() - started)
-            self.journal[image.name] = result
-        return result
-
-    def _phases(self) -> "Mapping[str, Callable[[ImageResult, Recorder], ImageResult]]":
-        phases = {"build": self._build, "smoke test": self._smoke, "tag": self._tag}
-        return {"build": self._build} if self.settings.build_only else phases
-
-    def _build(self, result: ImageResult, recorder: Recorder) -> ImageResult:
-        started, image = time.monotonic(), result.plan
-        request = BuildRequest(
-            context=make_context(image, version=self.settings.version),
-            shared_key=f"{self.settings.models.resolve()}#{image.name}",
-            platform=image.platform or "",
-            network_mode=self.settings.build_network,
-            secrets=self.secrets,
-            no_cache=self.settings.no_cache,
-        )
-
-        def on_event(event: Event) -> None:
-            recorder.observe(event)
-            self.console.event(image.name, event)
-
-        image_id = buildkit.build(self.engine, request, on_event=on_event, cancellation=self.cancellation)
-        details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
-        layers = history.layers(
-            details.layers,
-            self.engine.history(image_id),
-            dockerfile=render.dockerfile(image, version=self.settings.version),
-        )
-        told = f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}"
-        self.console.say(told, image=image.name)
-        return replace(result, details=details, layers=layers, build_s=build_s)
-
-    def _smoke(self, result: ImageResult, recorder: Recorder) -> ImageResult:
-        test = smoke.run if result.plan.kind == "server" else smoke.read
-
-        def on_check(check: smoke.Check) -> None:
-            recorder.check(check)
-            if check.passed:
-                told = f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}"
-                self.console.say(told, image=result.plan.name)
-
-        test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation, on_check=on_check)
-        tested.remember(self.settings, result.image_id, checks=[check.name for check in recorder.checks])
-        return result
-
-    def _tag(self, result: ImageResult, _: Recorder) -> ImageResult:
-        for name in result.plan.references:
-            self.engine.tag(result.image_id, name)
-        return replace(result, references=result.plan.references)
-
-
-def _with_record(result: ImageResult, recorder: Recorder, *, duration_s: float) -> ImageResult:
-    return replace(result, phases=recorder.phases, steps=recorder.steps, checks=recorder.checks, duration_s=duration_s)

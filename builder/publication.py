@@ -13,12 +13,14 @@ from builder import credentials, network, push, tested
 from builder.api import Credentials, ImageDetails
 from builder.console import Console
 from builder.errors import BuildImageError, FailedError, InputError
-from builder.pipeline import ImageResult, Journal
 from builder.plan import ImagePlan
 from builder.record import Recorder
 from builder.reference import Place, place
 from builder.registry import Published, Registry
+from builder.result import ImageResult, Journal
 from builder.settings import Settings
+
+_OTHER_HINT = "another run may use the same name: give each its own, and push again"
 
 
 class Engine(push.Engine, Protocol):
@@ -87,6 +89,8 @@ class Publisher:
         registry = self.registries[where.host]
         if name in result.plan.immutable:
             check_immutable(self.engine, registry, name)
+        if self.engine.inspect_image(name).id != result.image_id:
+            raise FailedError(f"`{name}` is another image by now than the one that was tested", hint=_OTHER_HINT)
         pushed = push.push(
             self.engine,
             name,
@@ -98,8 +102,10 @@ class Publisher:
         if held is None or held.digest != pushed.digest:
             there = held.digest if held else "nothing"
             message = f"the engine pushed `{name}` as {pushed.digest}, and the registry has {there} there"
-            raise FailedError(message, hint="another program may push to that tag: use one of your own, and push again")
-        layers = f"{pushed.sent_layers} layers sent, {pushed.kept_layers} there already"
+            raise FailedError(message, hint=_OTHER_HINT)
+        if result.image_id not in held.image_ids:
+            raise FailedError(f"the registry has another image under `{name}` than was tested", hint=_OTHER_HINT)
+        layers = f"layers: {pushed.sent_layers} sent, {pushed.kept_layers} there already"
         self.console.say(f"{image}: pushed {name}@{held.digest}, {layers}")
         return Published(reference=name, digest=held.digest, size_bytes=held.size_bytes)
 
@@ -176,11 +182,13 @@ def tested_images(images: Sequence[ImagePlan], settings: Settings, *, engine: En
         for name in image.references:
             if not engine.has_image(name):
                 raise InputError(f"the engine has no image `{name}`", hint=hint)
-        details = {name: engine.inspect_image(name) for name in image.references}
-        for name, held in details.items():
-            if not tested.has_passed(settings, held.id):
-                message = f"`{name}` is {held.id}, which has passed no smoke test of this program on this machine"
-                raise InputError(message, hint=hint)
-        newest = details[image.references[0]]
-        found.append(ImageResult(plan=image, references=image.references, details=newest))
+        first, *others = image.references
+        details = engine.inspect_image(first)
+        for name in others:
+            if engine.inspect_image(name).id != details.id:
+                raise InputError(f"`{first}` and `{name}` are not the same image", hint=hint)
+        if not tested.has_passed(settings, details.id):
+            message = f"`{first}` is {details.id}, which has passed no smoke test of this program on this machine"
+            raise InputError(message, hint=hint)
+        found.append(ImageResult(plan=image, references=image.references, details=details))
     return tuple(found)

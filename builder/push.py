@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from builder.api import Credentials
 from builder.errors import FailedError, UnreachableError
 from builder.messages import JsonStream
-from builder.trace import Event, StepEvent, TransferEvent
+from builder.trace import Event, LogEvent, StepEvent, TransferEvent
 
 WAITS_S = (1.0, 2.0, 4.0)  # before each further try
 _PASSING = re.compile(
@@ -32,6 +32,7 @@ _HINTS = (
 _ENGINE_TRIES_AGAIN = "Retrying in"
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "there"}
 _MOUNTED = "Mounted from"
+_TOLD_DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: ")  # the only form of both image stores
 
 
 class Engine(Protocol):
@@ -89,13 +90,16 @@ class _Attempt:
 
     def follow(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
         """Yield the push as one step, with a transfer for each layer."""
-        name, started_s = f"pushing {self._reference}", time.time()
-        step = f"{name} at {started_s}"  # a further try is a step of its own
+        # By its tag alone: the line of a terminal has to have room for the bytes.
+        name, started_s = f"pushing {self._reference.rpartition(':')[2]}", time.time()
+        step = f"{self._reference} at {started_s}"  # a further try is a step of its own
         yield StepEvent(step=step, name=name, started_s=started_s)
         for message in messages:
             self._observe(message)
-            progress = message.get("progressDetail") or {}
-            if message.get("status") == "Pushing" and "current" in progress:
+            status, progress = str(message.get("status", "")), message.get("progressDetail") or {}
+            if status.startswith(_ENGINE_TRIES_AGAIN):
+                yield LogEvent(step=step, line=f"{message['id']}: {status}")
+            elif message.get("status") == "Pushing" and "current" in progress:
                 yield TransferEvent(
                     step=step,
                     name=str(message["id"]),
@@ -108,11 +112,11 @@ class _Attempt:
         yield StepEvent(step=step, name=name, started_s=started_s, completed_s=time.time(), error=self.error)
 
     def _observe(self, message: Mapping[str, Any]) -> None:
-        status, aux = str(message.get("status", "")), message.get("aux") or {}
+        status = str(message.get("status", ""))
         if "errorDetail" in message:  # told after a good status
             self.error = str(message["errorDetail"].get("message", "")) or "the engine gives no reason"
-        elif "Digest" in aux:
-            self._digest = str(aux["Digest"])
+        elif found := _TOLD_DIGEST.search(status):
+            self._digest = found[1]
         elif status.startswith(_MOUNTED):
             self._outcomes[str(message["id"])] = "there"
         elif status in _OUTCOMES:

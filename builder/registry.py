@@ -41,9 +41,14 @@ _LOGIN_HINT = "log in with `docker login {host}`, or set REGISTRY_USER and REGIS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """What a registry has under a tag; the size is that of all its layers as they are stored, where it has layers."""
+    """What a registry has under a tag; the size is that of all its layers as they are stored, where it has layers.
+
+    `image_ids` are those by which an engine may know it: of the manifest with containerd's image store, of the
+    configuration with the classic one.
+    """
 
     digest: str
+    image_ids: tuple[str, ...]
     size_bytes: int | None
 
 
@@ -110,13 +115,13 @@ class Registry:
             self._refuse(answer, f"read `{path}:{tag}`")
         if not answer.ok:
             raise FailedError(f"`{self.host}` does not show `{path}:{tag}`: {_said(answer)}")
-        digest = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"  # of what is there, whatever it says it is
-        return Held(digest=digest, size_bytes=_size_bytes(answer.content))
+        return _held(answer.content)
 
     def _ask(
         self, method: str, path: str, *, scope: str, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
         """Send a request; where the registry asks for a login, send it again with one."""
+        self.close()  # a build or a push may lie before this question, after which idle connections are dead
         address = self._address() + path
         if scope != self._scope:  # a token is for one repository
             self._authorization, self._scope = "", scope
@@ -255,9 +260,12 @@ def _said(answer: requests.Response) -> str:
         return f"HTTP status {answer.status_code}"
 
 
-def _size_bytes(manifest: bytes) -> int | None:
+def _held(manifest: bytes) -> Held:
+    digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"  # of what is there, whatever it says it is
     try:
         content: dict[str, Any] = json.loads(manifest)
-        return int(content["config"]["size"]) + sum(int(layer["size"]) for layer in content["layers"])
-    except (ValueError, KeyError, TypeError):
-        return None  # a list of images for several platforms has no layers
+        config, layers = content["config"], content["layers"]
+        size_bytes = int(config["size"]) + sum(int(layer["size"]) for layer in layers)
+        return Held(digest=digest, image_ids=(digest, str(config["digest"])), size_bytes=size_bytes)
+    except (ValueError, KeyError, TypeError):  # a list of images for several platforms has neither
+        return Held(digest=digest, image_ids=(digest,), size_bytes=None)

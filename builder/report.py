@@ -26,7 +26,7 @@ from builder.errors import (
 
 if TYPE_CHECKING:
     from builder.history import Layer
-    from builder.pipeline import ImageResult
+    from builder.result import ImageResult
 
 VERSION = 1
 _COLUMNS = ("image", "tag", "size", "digest", "time", "result")
@@ -213,7 +213,7 @@ def _mapped(value: Any, function: Callable[[str], str]) -> Any:  # noqa: ANN401 
 
 
 def check_writable(path: Path, *, flag: str = "--report") -> None:
-    """Refuse a place that no report can be written to, before a long run is done for it; raises InputError."""
+    """Refuse a place that nothing can be written to, before a long run is done for it; raises InputError."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"no report can be written to `{path}`", hint=f"choose another {flag}")

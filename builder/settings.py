@@ -14,7 +14,10 @@ NetworkMode = Literal["default", "host", "none"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What a run was asked for: flags and environment; `supplies` is the folder that stands for the network."""
+    """What a run was asked for: flags and environment; `supplies` is the folder that stands for the network.
+
+    `builder` names one of `docker buildx`; where it is empty, the engine builds.
+    """
 
     models: Path
     version: str
@@ -23,10 +26,14 @@ class Settings:
     jobs: int = 1
     ca_bundle: Path | None = None
     build_network: NetworkMode = "default"
+    builder: str = ""
     no_cache: bool = False
     build_only: bool = False
     push: bool = False
     locked: bool = False
+    verify_reproducible: bool = False
+    sbom: Path | None = None
+    provenance: Path | None = None
     supplies: Path | None = None
 
     @property

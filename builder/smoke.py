@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from builder import verification
+from builder import memory, verification
 from builder.buildkit import Cancellation
 from builder.console import size
 from builder.engine import Container, ContainerOptions, ContainerState, Engine, ExecResult
@@ -28,8 +28,6 @@ START_TIMEOUT_S = 180
 LOG_LINES = 20
 _POLL_S = 0.1
 _NORM_TOLERANCE = 1e-3
-_SPARE_MEMORY_BYTES = 1 << 30
-_MEMORY_PER_MODEL_BYTE = 3  # the weights, ONNX Runtime's packed copy of them, and activations
 _ANSWER_TIMEOUT_S = 120
 _SHOWN_CHARACTERS = 2000
 _PROBE = ("python3", "-m", "runtime", "probe")
@@ -51,9 +49,10 @@ OnCheck: TypeAlias = Callable[[Check], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmokeResult:
-    """Every check of an image that passed them all."""
+    """Every check of an image that passed them all; `figures` are the selftest's: model to name to value."""
 
     checks: tuple[Check, ...]
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -63,6 +62,7 @@ class _Run:
     container: Container
     on_check: OnCheck
     checks: list[Check] = field(default_factory=list)
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def check(self, name: str, action: Callable[[], str]) -> None:
         """Run `action`, which returns its figures or raises FailedCheckError."""
@@ -94,7 +94,9 @@ class FailedCheckError(Exception):
 def run(
     engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation, on_check: OnCheck = lambda _: None
 ) -> SmokeResult:
-    """Run `image_id` as a strict cluster would and check every model of `image`; `on_check` is told of each check.
+    """Run `image_id` as a strict cluster would and check every model of `image`; measure what its gates are about.
+
+    `on_check` is told of each check as soon as it is done.
 
     Raises SmokeFailedError with the container's last log lines, KeyboardInterrupt after `cancellation`.
     """
@@ -103,9 +105,9 @@ def run(
         test.check("starts", lambda: _wait_until_ready(container))
         for model in image.models:
             _check_model(test, model)
-        test.check("selftest", lambda: _selftest(container))
+        test.check("selftest", lambda: _selftest(test, with_speed=image.gates.min_tokens_per_second is not None))
         test.check("writes nothing", lambda: _changes(container))
-    return SmokeResult(checks=tuple(test.checks))
+    return SmokeResult(checks=tuple(test.checks), figures=test.figures)
 
 
 def read(
@@ -132,9 +134,8 @@ def read(
 
 
 def _locked_down(image: ImagePlan, image_id: str) -> ContainerOptions:
-    model_bytes = sum(model.size_bytes for model in image.models)
     # Everything else that locks it down is ContainerOptions' default.
-    return ContainerOptions(image=image_id, memory_bytes=_SPARE_MEMORY_BYTES + _MEMORY_PER_MODEL_BYTE * model_bytes)
+    return ContainerOptions(image=image_id, memory_bytes=memory.limit_bytes(image.models))
 
 
 def _wait_until_ready(container: Container) -> str:
@@ -236,12 +237,14 @@ def cosine(first: Sequence[float], second: Sequence[float]) -> float:
     return dot / (math.hypot(*first) * math.hypot(*second))
 
 
-def _selftest(container: Container) -> str:
-    answer = container.exec(_SELFTEST, timeout_s=START_TIMEOUT_S)
+def _selftest(test: _Run, *, with_speed: bool) -> str:
+    command = [*_SELFTEST, "--speed"] if with_speed else _SELFTEST
+    answer = test.container.exec(command, timeout_s=START_TIMEOUT_S)
     if answer.exit_code != 0:
         raise FailedCheckError(f"`{' '.join(_SELFTEST)}` ended with {answer.exit_code}: {_last_words(answer)}")
     if not _has_golden_answers(answer):
         raise FailedCheckError(f"`{' '.join(_SELFTEST)}` compared no golden answers of some model")
+    test.figures = {model["name"]: model["figures"] for model in json.loads(answer.stdout)["models"]}
     return "passed, every file as locked, every answer as baked"
 
 

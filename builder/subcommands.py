@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from builder import commands, options, usage
+from builder import commands, options, render_options, usage
 from builder.console import Console, size
 from builder.errors import FailedError, InputError, UnreachableError
 from builder.options import PATH
@@ -14,33 +14,34 @@ from builder.options import PATH
 
 @click.command(cls=usage.Command)
 @options.manifest_options
-@click.option("--output", type=PATH, required=True, metavar="DIR", help="A folder for each image is made in it.")
+@render_options.add
 @click.pass_obj
-def render(console: Console, /, output: Path, **flags: Any) -> None:  # noqa: ANN401 - click's own values
-    """Write each image's build context to a folder, for `docker build`.
+def render(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Write what builds or deploys the images to a folder.
 
     \b
-    Example:
+    context     a folder for each image, for `docker build`
+    bake        the same and docker-bake.json, for `docker buildx bake` with any builder
+    compose     compose.yaml, for `docker compose`
+    stack       stack.yaml, for a Swarm
+    kubernetes  kubernetes.yaml, for `kubectl apply`
+
+    \b
+    Examples:
       build-image render --models models.yaml --output rendered
       docker build --tag retrieval rendered/retrieval
+      build-image render --format kubernetes --replicas 3 --output deploy
     """  # noqa: D301 - click's own mark
-    from builder import context, pipeline  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import pipeline, rendering  # noqa: PLC0415 - `--help` should not wait for them
 
-    settings = options.settings(**flags)
+    wanted = render_options.rendering(flags)
+    settings = options.settings(**render_options.others(flags))
     draft = pipeline.draft(settings)
     commands.settle(draft, settings, console)
-    for plan in pipeline.make_plan(draft, settings).images:
-        target = output / plan.name
-        made = pipeline.make_context(plan, version=settings.version)
-        try:
-            if target.exists() and any(target.iterdir()):
-                raise InputError(f"`{target}` is not empty", hint="choose another --output, or remove that folder")
-            context.write(made, target)
-        except OSError as error:
-            raise FailedError(
-                f"`{target}` can't be written: {error.strerror}", hint="choose another --output"
-            ) from error
-        console.result(str(target))
+    images = pipeline.make_plan(draft, settings).images
+    asked = rendering.Rendering(version=settings.version, images=images, **wanted)
+    for path in rendering.write(asked, flags["output"]):
+        console.result(str(path))
 
 
 @click.command(cls=usage.Command)
@@ -145,6 +146,23 @@ def verify(console: Console, /, image: str, models: Path | None) -> None:
 
 
 @click.command(cls=usage.Command)
+@click.argument("image")
+@click.pass_obj
+def sbom(console: Console, /, image: str) -> None:
+    """Print the bill of materials of an image that serves: its models and packages, as CycloneDX 1.6.
+
+    \b
+    Example:
+      build-image sbom registry.example.com/search/retrieval:latest >retrieval.cdx.json
+    """  # noqa: D301 - click's own mark
+    from builder import sbom as bills  # noqa: PLC0415 - `--help` should not wait for them
+    from builder.engine import Engine  # noqa: PLC0415
+
+    with Engine.connect() as engine:
+        console.result(bills.read(engine, image).decode().rstrip())
+
+
+@click.command(cls=usage.Command)
 @options.manifest_options
 @click.option("--output", type=PATH, metavar="DIR", help="Gather there what a machine without a network builds from.")
 @options.network_option
@@ -228,4 +246,4 @@ def schema(console: Console, /, *, report: bool) -> None:
     console.result(reports.schema() if report else manifest.schema())
 
 
-ALL = (plan, render, push, lock, verify, cache, serve, prune, schema)
+ALL = (plan, render, push, lock, verify, sbom, cache, serve, prune, schema)

@@ -1,7 +1,7 @@
 """Own the decoding of BuildKit's progress: protobuf traces to events, events to the state of every step; no output."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,30 +63,33 @@ class WarningEvent:
 Event: TypeAlias = StepEvent | TransferEvent | LogEvent | WarningEvent
 
 
-class TraceDecoder:
-    """Decode the StatusResponse messages of one build; lines that come in pieces are joined per step."""
+class Sorter:
+    """Put what one status tells in the order in which it happened; lines that come in pieces are joined per step."""
 
     def __init__(self) -> None:
         self._unfinished: dict[str, bytes] = {}
 
-    def decode(self, status: bytes) -> list[Event]:
-        """Decode one StatusResponse; raise ValueError where it is malformed."""
-        response = wire.parse(status)
-        steps = [_step(wire.parse(vertex)) for vertex in wire.contents(response, 1)]
-        events: list[Event] = []
-        events += (_transfer(wire.parse(transfer)) for transfer in wire.contents(response, 2))
-        for log in wire.contents(response, 3):
-            events += self._lines(wire.parse(log))
-        events += (_warning(wire.parse(warning)) for warning in wire.contents(response, 4))
+    def events(
+        self,
+        *,
+        steps: Sequence[StepEvent],
+        transfers: Iterable[TransferEvent],
+        logs: Iterable[tuple[str, bytes]],
+        warnings: Iterable[WarningEvent],
+    ) -> list[Event]:
+        """Return the events; `logs` are pieces of what steps wrote, each with its step."""
+        events: list[Event] = [*transfers]
+        for step, written in logs:
+            events += self._lines(step, written)
+        events += warnings
         # A step's end comes after its last lines, its beginning before its first.
         begun = [step for step in steps if step.completed_s is None]
         ended = [step for step in steps if step.completed_s is not None]
         rests = [event for step in ended for event in self._flush(step.step)]
         return [*begun, *events, *rests, *ended]
 
-    def _lines(self, log: Fields) -> Iterator[LogEvent]:
-        step = wire.text(log, 1)
-        *lines, rest = (self._unfinished.pop(step, b"") + b"".join(wire.contents(log, 4))).split(b"\n")
+    def _lines(self, step: str, written: bytes) -> Iterator[LogEvent]:
+        *lines, rest = (self._unfinished.pop(step, b"") + written).split(b"\n")
         if rest:
             self._unfinished[step] = rest
         for line in lines:
@@ -95,6 +98,24 @@ class TraceDecoder:
     def _flush(self, step: str) -> Iterator[LogEvent]:
         if rest := self._unfinished.pop(step, b""):
             yield LogEvent(step=step, line=_readable(rest))
+
+
+class TraceDecoder:
+    """Decode the StatusResponse messages of one build."""
+
+    def __init__(self) -> None:
+        self._sorter = Sorter()
+
+    def decode(self, status: bytes) -> list[Event]:
+        """Decode one StatusResponse; raise ValueError where it is malformed."""
+        response = wire.parse(status)
+        logs = map(wire.parse, wire.contents(response, 3))
+        return self._sorter.events(
+            steps=[_step(wire.parse(vertex)) for vertex in wire.contents(response, 1)],
+            transfers=[_transfer(wire.parse(transfer)) for transfer in wire.contents(response, 2)],
+            logs=[(wire.text(log, 1), b"".join(wire.contents(log, 4))) for log in logs],
+            warnings=[_warning(wire.parse(warning)) for warning in wire.contents(response, 4)],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

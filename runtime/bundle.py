@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from runtime.errors import BundleError
+from runtime.mounts import hiding
 
 VERSION = 2
 
@@ -21,6 +22,7 @@ Size = Annotated[int, msgspec.Meta(ge=0)] | Literal["batch", "sequence"]
 Side = Literal["left", "right"]
 
 _MOST_ANSWERS = 2
+_SHOWN_FILES = 2
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -139,7 +141,7 @@ class _Versioned(msgspec.Struct):
 def read_bundle(path: Path) -> Bundle:
     """Read the bundle and look for every file that it names.
 
-    Raises BundleError, with all problems in one line.
+    Raises BundleError, with all problems in one line, and in another what is mounted over files that are missing.
     """
     try:
         content = path.read_bytes()
@@ -154,8 +156,14 @@ def read_bundle(path: Path) -> Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"`{path}`: {error}") from error
     if problems := list(_problems(bundle)):
-        raise BundleError(f"`{path}`: {'; '.join(problems)}")
+        raise BundleError("\n".join([*_hidden(bundle), f"`{path}`: {'; '.join(problems)}"]))
     return bundle
+
+
+def _hidden(bundle: Bundle) -> list[str]:
+    """Say what hides the models of which files are missing, each thing once."""
+    short = [Path(model.path) for model in bundle.models if any(_file_problems(model))]
+    return list(dict.fromkeys(filter(None, map(hiding, short))))
 
 
 def _problems(bundle: Bundle) -> Iterator[str]:
@@ -165,7 +173,9 @@ def _problems(bundle: Bundle) -> Iterator[str]:
         if count > 1:
             yield f"{count} models are called `{name}`"
     for model in bundle.models:
-        for problem in (*_decision_problems(model), *_file_problems(model)):
+        files = list(_file_problems(model))
+        more = [f"{len(files) - _SHOWN_FILES} more files are missing or others"] if len(files) > _SHOWN_FILES else []
+        for problem in (*_decision_problems(model), *files[:_SHOWN_FILES], *more):
             yield f"model `{model.name}`: {problem}"
 
 
@@ -210,6 +220,9 @@ def _file_problems(model: Model) -> Iterator[str]:
         yield f"`{model.path}` is not an absolute path"
         return
     weights = [Path(model.path, layer.weights) for layer in model.layers]
-    for file in (model.graph_file, model.tokenizer_file, *weights):
+    sizes = {Path(model.path, name): baked.size_bytes for name, baked in sorted(model.files.items())}
+    for file in dict.fromkeys((model.graph_file, model.tokenizer_file, *weights, *sizes)):
         if not file.is_file():
             yield f"`{file}` is not a file"
+        elif file.stat().st_size != sizes.get(file, file.stat().st_size):
+            yield f"`{file}` has {file.stat().st_size} bytes, and {sizes[file]} were baked"

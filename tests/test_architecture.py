@@ -11,25 +11,27 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document template manifest repository card layout hub folder graph"
-    " inputs limits selection footprint sentence_transformers layers evidence prompts embedding classification"
-    " causal reranking recipe lock lockfile bundle context git ci render tags plan network trace stream messages"
-    " session api verification container images credentials registry engine push filesync buildkit marks console"
-    " progress record history compare disk forecast preview prune download cache supplies serve tested smoke pipeline"
-    " offline publication gather report junit summary outputs timeline page reporting unchanged commands usage options"
-    " subcommands cli"
+    "errors settings whole wire reference document template quantity manifest repository card layout hub folder"
+    " graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
+    " classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci render tags"
+    " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
+    " api verification container images credentials registry engine push filesync buildkit buildx marks console"
+    " progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
+    " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
+    " gather rendering report junit summary outputs timeline page reporting unchanged commands usage options"
+    " render_options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings cgroup threads bundle footprint files prompting template timings tokenizer windows"
-    " batch feeds session pooling weights scoring layers embedder classifier reranker inference golden metrics"
-    " admission window batcher scheduler schemas answers keys service handler inputs encoding openai_shapes"
-    " openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples openapi"
-    " documentation request_ids api disconnects page app server probe selftest memory info __main__"
+    "errors logs settings cgroup threads mounts bundle footprint files prompting template timings tokenizer"
+    " windows batch feeds session pooling weights scoring layers embedder classifier reranker inference golden"
+    " metrics admission window batcher scheduler schemas answers keys service handler inputs encoding"
+    " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples"
+    " openapi documentation request_ids api disconnects page app server probe speed selftest memory info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
 BUILDER_OWNERS = {
-    "click": {"cli", "options", "subcommands", "usage"},
+    "click": {"cli", "options", "render_options", "subcommands", "usage"},
     "docker": {"credentials", "engine"},
     "h2": {"session"},
     "httpx2": {"hub"},

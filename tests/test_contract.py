@@ -10,12 +10,13 @@ import pytest
 
 import builder
 import runtime
-from builder import bundle, context, inputs, layers, layout, limits, manifest, plan, render
+from builder import bundle, context, deployment, inputs, labels, layers, layout, limits, manifest, render
 from builder.footprint import Footprint
 from runtime import bundle as read
 from runtime.batcher import LANES
 from runtime.documentation import PAGE
 from runtime.footprint import ceiling_bytes
+from runtime.mounts import hiding
 from runtime.settings import Settings, variable
 from tests.builder import data
 
@@ -66,7 +67,7 @@ def test_the_memory_of_the_label_is_what_the_server_says_at_its_start() -> None:
     models = [replace(model, footprint=footprint) for model in MODELS]
     decoded = msgspec.json.decode(bundle.document(models), type=read.Bundle)
     said = ceiling_bytes(decoded.models, max_batch_tokens=Settings().max_batch_tokens, lanes=LANES)
-    assert data.image(*models).labels[plan.MEMORY_LABEL] == str(said)
+    assert data.image(*models).labels[labels.MEMORY_LABEL] == str(said)
 
 
 def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
@@ -156,6 +157,22 @@ def test_a_model_s_path_is_its_snapshot_in_the_cache_that_hf_home_names() -> Non
     for model in MODELS:
         (decoded,) = msgspec.json.decode(bundle.document([model]), type=read.Bundle).models
         assert decoded.path == f"{home}/{layout.snapshot_directory(model.source, model.revision)}"
+
+
+def test_the_runtime_names_a_volume_over_the_cache_that_the_builder_makes(tmp_path: Path) -> None:
+    home = variables("HF_HOME")["HF_HOME"]
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"2 1 254:0 /var/lib/docker/volumes/old/_data {home} rw - ext4 /dev/vda rw\n")
+    (decoded,) = msgspec.json.decode(bundle.document(MODELS[:1]), type=read.Bundle).models
+    assert hiding(Path(decoded.path), mounts=mounts).startswith(f"the volume `old` at `{home}` hides ")
+
+
+def test_what_a_deployment_sets_are_settings_and_its_directories_are_the_image_s() -> None:
+    assert set(deployment.DRAIN) <= {variable(field) for field in Settings._fields}
+    assert variables("HF_HOME")["HF_HOME"] == deployment.CACHE_DIRECTORY
+    assert variables("HOME")["HOME"] == deployment.SCRATCH_DIRECTORY
+    assert Settings().http_port == deployment.PORT
+    assert f"USER {deployment.USER}:{deployment.GROUP}\n" in DOCKERFILE
 
 
 def test_the_stage_s_script_writes_to_the_same_cache() -> None:

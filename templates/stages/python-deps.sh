@@ -11,7 +11,8 @@ apt-get install -qq --yes --no-install-recommends binutils python3 python3-venv 
 python3 -m venv --without-pip "$venv"
 python3 -m venv /opt/installer
 /opt/installer/bin/pip --python "$venv/bin/python3" install --quiet --disable-pip-version-check \
-    --no-cache-dir --no-compile --no-deps --require-hashes --requirement /stages/requirements.txt
+    --no-cache-dir --no-compile --no-deps --require-hashes --requirement /stages/requirements.txt \
+    --report /opt/installed.json
 
 packages=$("$venv/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cd "$packages"

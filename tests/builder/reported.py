@@ -6,10 +6,10 @@ from builder import report as reports
 from builder.engine import ImageDetails
 from builder.errors import SmokeFailedError
 from builder.history import Layer
-from builder.pipeline import ImageResult
 from builder.record import Phase, Step
 from builder.registry import Published
 from builder.report import Report, Run
+from builder.result import ImageResult
 from builder.smoke import Check
 from tests.builder import data
 

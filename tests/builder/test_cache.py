@@ -32,9 +32,9 @@ TOKEN = "hf_right"
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Project]:
-    project_of_test = project.make(tmp_path)
-    yield project_of_test
-    project_of_test.hub.close()
+    made = project.make(tmp_path)
+    yield made
+    made.hub.close()
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -41,6 +41,7 @@ def nobody() -> Iterator[int]:
         ["push", "--help"],
         ["lock", "--help"],
         ["verify", "--help"],
+        ["sbom", "--help"],
         ["schema", "--help"],
     ],
 )

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from builder import document
 from builder.document import Document
@@ -111,3 +112,17 @@ def test_aliases_that_stand_for_billions_of_values_are_refused_at_once() -> None
 
 def test_a_character_that_json_writes_in_two_halves_is_one() -> None:
     assert parse('a: "\\uD83D\\uDE00"\n').data == {"a": "\U0001f600"}
+
+
+def test_what_is_dumped_reads_as_it_was_whatever_yaml_takes_it_for() -> None:
+    data = {"on": ["no", "1:30", "0x1", "", "a: b", "# c", "'", '"', "${d}", "é\n"], "empty": [], "none": None}
+    text = document.dump([data], heading="one\ntwo")
+    assert text.startswith("# one\n# two\n")
+    assert yaml.safe_load(text) == data
+
+
+def test_what_stands_in_two_places_is_written_twice() -> None:
+    shared = {"a": 1}
+    assert (
+        document.dump([{"x": shared, "y": shared}, shared], heading="h") == "# h\nx:\n  a: 1\ny:\n  a: 1\n---\na: 1\n"
+    )

@@ -7,8 +7,8 @@ import pytest
 
 from builder import junit
 from builder.errors import BuildFailedError, InputError, UnreachableError
-from builder.pipeline import ImageResult
 from builder.report import Report
+from builder.result import ImageResult
 from tests.builder import reported
 
 EVERYTHING = reported.report(*reported.ALL, error=KeyboardInterrupt())

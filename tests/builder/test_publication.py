@@ -18,14 +18,18 @@ from builder.console import Console
 from builder.errors import BuildImageError, InputError, UnreachableError
 from builder.messages import JsonStream
 from builder.plan import ImagePlan
+from builder.registry import Published
+from builder.result import ImageResult
 from builder.settings import Settings
 from tests.builder import data
+from tests.builder.messages import streaming
 from tests.engine import registry as registries
 from tests.engine.registry import PASSWORD, USER, Registry
 from tests.runtime.server import free_port
 from tests.support.registry_relay import Relay, relayed
 
 ENVIRONMENT = {"REGISTRY_USER": USER, "REGISTRY_PASSWORD": PASSWORD}
+EMPTY_ID = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of `{}`
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -42,10 +46,12 @@ def relay(upstream: Registry) -> Iterator[Relay]:
 
 
 class Engine:
-    """An engine that holds images by their names, and pushes none."""
+    """An engine that holds images by their names, and tells of a push what it is told to tell."""
 
-    def __init__(self, images: Mapping[str, ImageDetails] | None = None) -> None:
+    def __init__(self, images: Mapping[str, ImageDetails] | None = None, *, digest: str = "") -> None:
         self.held = images or {}
+        self.digest = digest
+        self.pushed: list[str] = []
 
     def has_image(self, reference: str, /) -> bool:
         return reference in self.held
@@ -54,7 +60,9 @@ class Engine:
         return self.held[reference]
 
     def push_stream(self, reference: str, login: Credentials, /) -> JsonStream:
-        raise AssertionError(reference, login)
+        assert login == Credentials(username=USER, secret=PASSWORD)
+        self.pushed.append(reference)
+        return streaming([{"status": f"1: digest: {self.digest} size: 1"}])
 
 
 def details(image_id: str = "sha256:" + "1" * 64, *digests: str) -> ImageDetails:
@@ -95,8 +103,7 @@ def refusal(prepared: Callable[[], object], kind: type[BuildImageError] = InputE
 def put(upstream: Registry, repository: str, tag: str) -> str:
     """Store an image of nothing, and return its digest."""
     root, login = f"http://{upstream.host}/v2/{repository}", (USER, PASSWORD)
-    config = b"{}"
-    digest = f"sha256:{'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'}"  # of `{}`
+    config, digest = b"{}", EMPTY_ID
     begun = requests.post(f"{root}/blobs/uploads/", auth=login, timeout=10)
     requests.put(begun.headers["Location"], params={"digest": digest}, data=config, auth=login, timeout=10)
     blob = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(config), "digest": digest}
@@ -213,3 +220,55 @@ def test_an_image_that_was_tested_is_found_by_its_names(tmp_path: Path) -> None:
     tested.remember(asked, details().id, checks=["starts"])
     (found,) = publication.tested_images([planned(name)], asked, engine=Engine({name: details()}))
     assert (found.image_id, found.references, found.error) == (details().id, (name,), None)
+
+
+def test_names_that_are_not_one_image_can_t_be_pushed_as_one(tmp_path: Path) -> None:
+    names = ("host.example.com/app:1", "host.example.com/app:latest")
+    engine = Engine({names[0]: details(), names[1]: details("sha256:2")})
+    message, _ = refusal(lambda: publication.tested_images([planned(*names)], settings(cache=tmp_path), engine=engine))
+    assert message == f"`{names[0]}` and `{names[1]}` are not the same image"
+
+
+def publish(result: ImageResult, engine: Engine) -> tuple[ImageResult, str]:
+    """Publish one image, and return how that went and what was told."""
+    told = StringIO()
+    console = Console(out=StringIO(), err=told)
+    with publication.prepared([result.plan], settings(), engine=engine, console=console) as publisher:
+        (published,) = publisher.publish([result], journal={})
+    return published, told.getvalue()
+
+
+def passed(name: str, image_id: str) -> ImageResult:
+    return ImageResult(plan=planned(name), references=(name,), details=details(image_id))
+
+
+@pytest.mark.parametrize("store", ["classic", "containerd"])
+def test_what_the_registry_has_is_the_image_that_was_tested(relay: Relay, upstream: Registry, store: str) -> None:
+    digest, name = put(upstream, "read-back", "1"), f"{relay.host}/read-back:1"
+    result = passed(name, {"classic": EMPTY_ID, "containerd": digest}[store])
+    published, _ = publish(result, Engine({name: result.details or details()}, digest=digest))
+    assert (published.error, published.pushed) == (None, (Published(reference=name, digest=digest, size_bytes=2),))
+
+
+def test_another_digest_than_the_engine_pushed_is_an_error(relay: Relay, upstream: Registry) -> None:
+    digest, name, other = put(upstream, "another", "1"), f"{relay.host}/another:1", "sha256:" + "9" * 64
+    published, said = publish(passed(name, EMPTY_ID), Engine({name: details(EMPTY_ID)}, digest=other))
+    message = f"the engine pushed `{name}` as {other}, and the registry has {digest} there"
+    assert (published.pushed, str(published.error), f"error: retrieval: {message}\n" in said) == ((), message, True)
+
+
+def test_another_image_than_was_tested_is_an_error(relay: Relay, upstream: Registry) -> None:
+    digest, name = put(upstream, "another", "1"), f"{relay.host}/another:1"
+    published, _ = publish(passed(name, details().id), Engine({name: details()}, digest=digest))
+    message = f"the registry has another image under `{name}` than was tested"
+    assert (published.pushed, str(published.error)) == ((), message)
+
+
+def test_a_name_that_another_run_has_taken_is_not_pushed(relay: Relay) -> None:
+    name = f"{relay.host}/taken-over:1"
+    engine = Engine({name: details("sha256:2")})
+    published, _ = publish(passed(name, "sha256:1"), engine)
+    assert (str(published.error), engine.pushed) == (
+        f"`{name}` is another image by now than the one that was tested",
+        [],
+    )

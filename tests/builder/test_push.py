@@ -1,8 +1,6 @@
 """Pushes by what an engine tells of them; `tests/engine/test_push.py` has them with a real one."""
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,11 +10,12 @@ from builder.api import Credentials
 from builder.errors import FailedError, UnreachableError
 from builder.messages import JsonStream
 from builder.push import Pushed
-from builder.trace import Event, StepEvent, TransferEvent
+from builder.trace import Event, LogEvent, StepEvent, TransferEvent
+from tests.builder.messages import streaming
 
 NAME = "127.0.0.1:5000/search/retrieval:1"
 DIGEST = "sha256:" + "d" * 64
-DONE: dict[str, Any] = {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 1234}}
+DONE: dict[str, Any] = {"status": f"1: digest: {DIGEST} size: 1234"}
 LAYERS: list[dict[str, Any]] = [
     {"status": "The push refers to repository [127.0.0.1:5000/search/retrieval]"},
     {"status": "Preparing", "progressDetail": {}, "id": "aaa"},
@@ -28,20 +27,6 @@ LAYERS: list[dict[str, Any]] = [
 ]
 
 
-class Response:
-    """A response whose messages are known."""
-
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
-        self._messages = messages
-        self.raw = None
-
-    def iter_content(self, *, chunk_size: None) -> Iterator[bytes]:  # noqa: ARG002 - as `requests` has it
-        yield from (json.dumps(message).encode() + b"\n" for message in self._messages)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
 class Engine:
     """An engine whose pushes go as they are told to, one after the other."""
 
@@ -50,7 +35,7 @@ class Engine:
 
     def push_stream(self, reference: str, login: Credentials, /) -> JsonStream:
         assert (reference, login) == (NAME, Credentials(username="me", secret="word"))
-        return JsonStream(Response(self.attempts.pop(0)), translated=nullcontext)
+        return streaming(self.attempts.pop(0))
 
 
 def failing(message: str, *before: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -78,13 +63,21 @@ def test_a_push_gives_the_digest_and_what_became_of_the_layers() -> None:
     assert outcome == Pushed(digest=DIGEST, sent_layers=1, kept_layers=2)
 
 
+def test_a_push_gives_the_digest_with_either_image_store() -> None:
+    layer = {"status": "Pushed", "progressDetail": {}, "id": "43c1347f2501"}
+    aux = {"progressDetail": {}, "aux": {"Tag": "1", "Digest": DIGEST, "Size": 1234}}  # the classic one tells it twice
+    for messages in ([layer, DONE], [layer, DONE, aux]):
+        outcome, *_ = pushed(Engine(messages))
+        assert outcome == Pushed(digest=DIGEST, sent_layers=1, kept_layers=0)
+
+
 def test_a_push_is_told_as_one_step_with_the_bytes_of_each_layer() -> None:
     _, events, *_ = pushed(Engine([*LAYERS, DONE]))
     begun, *transfers, ended = events
     assert isinstance(begun, StepEvent)
     assert isinstance(ended, StepEvent)
     assert (begun.name, begun.completed_s, ended.completed_s is None, ended.error) == (
-        f"pushing {NAME}",
+        "pushing 1",
         None,
         False,
         "",
@@ -106,6 +99,12 @@ def test_what_goes_on_is_a_registry_that_is_unreachable() -> None:
     with pytest.raises(UnreachableError) as caught:
         pushed(Engine(*[failing(error)] * 4))
     assert caught.value.message == f"cannot push `{NAME}`: {error}"
+
+
+def test_what_the_engine_tries_again_itself_is_told() -> None:
+    retrying = {"status": "Retrying in 5 seconds", "progressDetail": {}, "id": "aaa"}
+    _, events, *_ = pushed(Engine([retrying, DONE]))
+    assert [event.line for event in events if isinstance(event, LogEvent)] == ["aaa: Retrying in 5 seconds"]
 
 
 def test_what_the_engine_has_tried_again_itself_is_not_tried_again_here() -> None:

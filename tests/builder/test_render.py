@@ -34,10 +34,20 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
     assert [stage for stage in stages if stage not in {"hub-client", "app"}] == [
         "python-deps",
         *models,
+        "runtime-packages",
         "assembled",
         "golden",
+        "sbom",
         "runtime",
     ]
+
+
+@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS], ids=[*IMAGES, "weights"])
+def test_an_image_has_as_many_layers_of_its_own_as_its_last_stages_copy(image: ImagePlan) -> None:
+    last_stages = render.dockerfile(image, version="1.2.3").partition(
+        " AS assembled" if image.kind == "server" else " scratch "
+    )[2]
+    assert last_stages.count("\nCOPY --link ") == image.own_layers
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
@@ -107,5 +117,5 @@ def test_the_lock_s_digest_changes_with_a_decision() -> None:
 def test_the_stages_that_a_plan_tells_are_those_of_the_dockerfile(image: ImagePlan) -> None:
     lines = render.dockerfile(image, version="1").splitlines()
     stages = [line.rpartition(" AS ")[2] for line in lines if line.startswith("FROM ")]
-    own = {"assembled", "golden", "runtime", "models"}  # made of what is this image's alone
+    own = {"assembled", "golden", "runtime", "models", "sbom"}  # made of what is this image's alone
     assert list(image.shareable_stages) == [stage for stage in stages if stage not in own]

@@ -18,8 +18,8 @@ from builder.errors import (
     ProblemsError,
     UnreachableError,
 )
-from builder.pipeline import ImageResult
 from builder.registry import Published
+from builder.result import ImageResult
 from tests.builder import data, reported
 
 SCHEMA = json.loads(report.schema())

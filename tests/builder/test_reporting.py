@@ -12,8 +12,8 @@ import pytest
 from builder import cli, report, reporting
 from builder.console import Console
 from builder.errors import BuildFailedError, FailedError, InputError, OutputClosedError
-from builder.pipeline import ImageResult
 from builder.reporting import Reporting, Wanted
+from builder.result import ImageResult
 from tests.builder import reported
 
 SECRET = "p@ss::word%"

@@ -27,9 +27,9 @@ READY = "ready after"
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Project]:
-    project_of_test = project.make(tmp_path)
-    yield project_of_test
-    project_of_test.hub.close()
+    made = project.make(tmp_path)
+    yield made
+    made.hub.close()
 
 
 @contextmanager

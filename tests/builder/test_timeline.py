@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from builder import timeline
-from builder.pipeline import ImageResult
+from builder.result import ImageResult
 from builder.timeline import Lane, Row, Timeline
 from tests.builder import reported
 

@@ -94,12 +94,12 @@ def lines(built: Built) -> str:
 
 
 def test_weights_are_the_same_layers_as_in_a_server(built: Built) -> None:
-    # From the server's end: its code, two models.
-    assert built.weights["layers"] == built.server["layers"][-4:-2]
+    # From the server's end: bill of materials, golden answers, its code, two models.
+    assert built.weights["layers"] == built.server["layers"][-5:-3]
 
 
 def test_an_image_of_weights_is_tested_by_reading_its_files(built: Built) -> None:
-    assert [check["name"] for check in built.weights["checks"]] == ["files"]
+    assert [check["name"] for check in built.weights["checks"]] == ["files", "gate secrets"]
     assert built.weights["checks"][0]["detail"].endswith(", every one as locked")
 
 

@@ -105,3 +105,22 @@ def test_all_problems_of_the_decisions_and_files_come_together(folders: Folders,
         "model `three`: a score comes from the logits of one or two tokens, not 3",
         "model `other`: `models` is not an absolute path",
     ]
+
+
+def test_a_file_of_another_size_is_refused_with_both(folders: Folders, tmp_path: Path) -> None:
+    entry = tiny.embedder_entry(folders.embedder)
+    entry["files"]["tokenizer.json"]["size_bytes"] += 1
+    size = entry["files"]["tokenizer.json"]["size_bytes"]
+    file = tiny.write_bundle(tmp_path / "bundle.json", entry)
+    told = f"`{folders.embedder}/tokenizer.json` has {size - 1} bytes, and {size} were baked"
+    assert message_of(file) == f"`{file}`: model `tiny`: {told}"
+
+
+def test_of_many_files_that_are_missing_some_are_named(tmp_path: Path) -> None:
+    baked = {"size_bytes": 1, "sha256": "0" * 64}
+    entry = {**tiny.reranker_entry(tmp_path), "files": {f"part-{number}": baked for number in range(7)}}
+    problems = message_of(tiny.write_bundle(tmp_path / "bundle.json", entry)).split("; ")
+    assert problems[-2:] == [
+        f"model `ranker`: `{tmp_path}/tokenizer.json` is not a file",
+        "model `ranker`: 7 more files are missing or others",
+    ]
