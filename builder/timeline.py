@@ -12,7 +12,15 @@ from builder.record import busy_s
 Report = Mapping[str, Any]
 Kind = Literal["planning", "waiting", "build", "test", "tag", "push", "other", "ran", "cached", "failed", "stopped"]
 
-_PHASES: Mapping[str, Kind] = {"build": "build", "smoke test": "test", "tag": "tag", "push": "push"}
+_PHASES: Mapping[str, Kind] = {
+    "build": "build",
+    "second build": "build",
+    "smoke test": "test",
+    "gates": "test",
+    "attest": "tag",
+    "tag": "tag",
+    "push": "push",
+}
 _MOST_TICKS = 6
 _LEAST_WIDTH = 0.4  # per cent, so that what took no time is seen
 _CLOCKS_DIFFER_S = 1.0

@@ -67,7 +67,7 @@ def test_sizes_that_can_t_be_told_apart_are_not_guessed() -> None:
     [
         (
             "server",
-            ["base", "runtime-packages", "python-deps", "model-embedder", "model-reranker", "app", "golden"],
+            ["base", "runtime-packages", "python-deps", "model-embedder", "model-reranker", "app", "golden", "sbom"],
         ),
         ("models", ["model-embedder", "model-reranker"]),
     ],

@@ -9,6 +9,7 @@ from builder import junit
 from builder.errors import BuildFailedError, InputError, UnreachableError
 from builder.report import Report
 from builder.result import ImageResult
+from builder.smoke import Check
 from tests.builder import reported
 
 EVERYTHING = reported.report(*reported.ALL, error=KeyboardInterrupt())
@@ -78,6 +79,30 @@ def test_an_interrupted_image_is_an_error_and_one_that_never_began_is_skipped() 
 def test_a_run_that_fails_in_planning_is_a_suite_of_its_own() -> None:
     report = reported.report(error=InputError("there is no manifest", hint="write one"))
     assert cases(report, "build-image") == [("run", [("Error", "there is no manifest")])]
+
+
+def test_a_check_of_an_image_that_was_only_built_is_a_case() -> None:
+    built = replace(
+        reported.RETRIEVAL,
+        references=(),
+        phases=reported.phases(("build", 2.0, 22.0), ("second build", 22.0, 42.0)),
+        checks=(Check(name="reproducible", detail="the same in every file", duration_s=20.0),),
+    )
+    assert cases(reported.report(built), "retrieval") == [
+        ("build", []),
+        ("second build", []),
+        ("reproducible", []),
+        ("smoke test", [("Skipped", "not tested: built")]),
+    ]
+
+
+def test_an_image_that_a_gate_refuses_has_passed_its_checks() -> None:
+    phases = (*reported.RETRIEVAL.phases[:2], *reported.phases(("gates", 24.0, 25.0)))
+    refused = replace(reported.RETRIEVAL, references=(), phases=phases, error=BuildFailedError("too large"))
+    assert cases(reported.report(refused), "retrieval")[-2:] == [
+        ("writes nothing", []),
+        ("gates", [("Failure", "too large")]),
+    ]
 
 
 def test_an_unchanged_image_has_the_checks_that_it_passed() -> None:

@@ -21,7 +21,7 @@ from tests.runtime.page.browser import running_browser
 pytestmark = pytest.mark.engine
 
 FILES = {"report": "report.json", "html": "report.html", "junit": "junit.xml", "dotenv": "build.env"}
-SERVER_LAYERS = ["runtime-packages", "python-deps", "model-embedder", "model-reranker", "app", "golden"]
+SERVER_LAYERS = ["runtime-packages", "python-deps", "model-embedder", "model-reranker", "app", "golden", "sbom"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,7 @@ def test_the_report_is_as_its_schema_says(made: Made) -> None:
 def test_every_layer_has_its_size_and_what_made_it(engine: Engine, made: Made) -> None:
     image = made.image("search")
     assert [layer["digest"] for layer in image["history"]] == list(engine.inspect_image(image["id"]).layers)
-    assert [layer["name"] for layer in image["history"]][-6:] == SERVER_LAYERS
+    assert [layer["name"] for layer in image["history"]][-7:] == SERVER_LAYERS
     models = {layer["name"]: layer["size_bytes"] for layer in image["history"]}
     for model in image["models"]:
         assert models[f"model-{model['name']}"] >= model["size_bytes"]
@@ -93,7 +93,7 @@ def test_every_stage_is_there_with_its_times(made: Made) -> None:
     stages = {stage["name"]: stage for stage in image["stages"]}
     assert set(SERVER_LAYERS[1:]) | {"assembled", "runtime", "exporting to image"} <= set(stages)
     assert [step for stage in stages.values() for step in stage["steps"] if step["duration_s"] is None] == []
-    assert [phase["name"] for phase in image["phases"]] == ["build", "smoke test", "tag"]
+    assert [phase["name"] for phase in image["phases"]] == ["build", "smoke test", "gates", "attest", "tag"]
 
 
 def test_the_failed_check_is_told_with_the_container_s_words(made: Made) -> None:
