@@ -125,7 +125,7 @@ def test_what_passed_is_pushed_and_told_by_the_digest_that_the_registry_has(proj
         (f"{project.host}/weights:latest", digest),
     ]
     assert [row[-1] for row in ended.columns()[1:]] == ["pushed", "pushed"]
-    assert [phase["name"] for phase in image["phases"]] == ["build", "smoke test", "tag", "push"]
+    assert [phase["name"] for phase in image["phases"]] == ["build", "smoke test", "gates", "attest", "tag", "push"]
     assert PASSWORD not in ended.out + ended.err
 
 
