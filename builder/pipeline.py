@@ -296,7 +296,12 @@ class _Run:
             raise InternalError("an image is judged that was not built")
         secrets = network.sensitive(self.secrets)
         verdict = admission.judge(
-            self.engine, result.plan, details=result.details, figures=result.figures, secrets=secrets
+            self.engine,
+            result.plan,
+            details=result.details,
+            figures=result.figures,
+            secrets=secrets,
+            cancellation=self.cancellation,
         )
         self._tell(result.plan, verdict.passed)
         return replace(result, checks=(*result.checks, *verdict.passed), refusals=verdict.refusals)
