@@ -225,7 +225,7 @@ def compare_stores(project: Project) -> None:
         theirs = {image: project.build(image, **variables)["layers"] for image in (WEIGHTS, SERVER)}
     print(f"layers' digests with {here} and with {there}:")
     base, models = ["base"] * len(base_layers), ["model embedder", "model reranker"]
-    server = [*base, "system packages, as apt leaves them", "Python's packages", *models, "server", "golden answers"]
+    server = [*base, "Debian's packages", "Python's packages", *models, "server", "golden answers"]
     show_layers("image of weights", models[:1], ours[WEIGHTS], theirs[WEIGHTS])
     show_layers("server", server, ours[SERVER], theirs[SERVER])
 

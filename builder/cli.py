@@ -41,6 +41,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--build-only", is_flag=True, help="Build, but neither test nor tag.")
 @click.option("--push", is_flag=True, help="Push what was built, tested and tagged to its registry.")
+@click.option("--verify-reproducible", is_flag=True, help="Build twice without cache, and name what differs.")
 @click.option("--locked", is_flag=True, help="Refuse to run where manifest and lock disagree.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings, errors and the result only.")
 @usage.version_option
@@ -70,6 +71,7 @@ for _subcommand in subcommands.ALL:
 
 def _build(console: Console, *, quiet: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     console.is_quiet = quiet
+    flags["no_cache"] |= flags["verify_reproducible"]
     options.finish(console, commands.build, **flags)
 
 

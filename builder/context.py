@@ -108,8 +108,7 @@ def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
         files["fetch.json"] = (json.dumps(model.fetch_request(model.files), indent=2) + "\n").encode()
     else:
         files |= {f"files/{path}": model.folder / path for path in model.files}
-        sums = "".join(f"{file.sha256}  {path}\n" for path, file in sorted(model.files.items()))
-        files["sha256sums"] = sums.encode()
+        files["sha256sums"] = model.sha256sums.encode()
     return files
 
 

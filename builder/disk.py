@@ -14,7 +14,8 @@ from typing import Protocol
 from builder.api import HeldImage
 from builder.console import size
 from builder.errors import FailedError
-from builder.plan import MODELS_LABEL, ImagePlan
+from builder.labels import MODELS_LABEL
+from builder.plan import ImagePlan
 
 SERVER_BYTES = 600_000_000  # Python's packages: their stage 378 MB, their layers 149 MB, a base of 75 MB
 HUB_CLIENT_BYTES = 300_000_000  # the stage that models are fetched with: 281 MB

@@ -8,7 +8,8 @@ Branches differ by what the caller can do about it:
     |-- FailedError           1  what was asked for was tried and failed
     |   |-- AbsentError          the engine has nothing of that name
     |   |-- BuildFailedError     a step of the Dockerfile
-    |   `-- SmokeFailedError     a check of the built image
+    |   |-- SmokeFailedError     a check of the built image
+    |   `-- GateFailedError      a limit of the manifest that the image does not keep to
     |-- UnreachableError      4  a service does not answer: try again, or repair it
     `-- InternalError         3  a broken invariant of ours
 
@@ -87,6 +88,10 @@ class SmokeFailedError(FailedError):
     def __init__(self, message: str, *, output: tuple[str, ...] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.output = output
+
+
+class GateFailedError(FailedError):
+    """An image does not keep to a limit of the manifest's `gates`, or several; `message` has a line for each."""
 
 
 class UnreachableError(BuildImageError):

@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 from builder import disk, reference
 from builder.api import HeldImage, ImageDetails
 from builder.disk import Need
+from builder.labels import MODELS_LABEL
 from builder.lock import LockedModel
-from builder.plan import MODELS_LABEL, ImagePlan, Plan
+from builder.plan import ImagePlan, Plan
 
 # Measured on amd64, and rounded up.
 SERVER_LAYERS_BYTES = 150_000_000  # of an image of 405 MB, without its base and its models

@@ -150,6 +150,7 @@ def _description(task: Task, image: ImageDetails, *, reference: str) -> Descript
         variables={name: environment[name] for name in sorted(names) if environment.get(name)},
         files={},
         is_complete=False,
+        origin=task.plan.images[0].origin,
     )
 
 

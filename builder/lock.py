@@ -76,6 +76,16 @@ class LockedModel:
         return sum(file.size_bytes for file in self.files.values())
 
     @property
+    def sha256sums(self) -> str:
+        """The digests of its files by path, as `sha256sum` writes and checks them."""
+        return "".join(f"{file.sha256}  {path}\n" for path, file in sorted(self.files.items()))
+
+    @property
+    def files_digest(self) -> str:
+        """The digest of all its files: of the text of `sha256sums`."""
+        return f"sha256:{hashlib.sha256(self.sha256sums.encode()).hexdigest()}"
+
+    @property
     def cache_files(self) -> dict[str, bytes]:
         """What makes the baked files findable in a Hugging Face cache: path to content."""
         listed = {

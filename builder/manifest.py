@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from builder import document, reference
+from builder import document, quantity, reference
 from builder.document import Document
 from builder.errors import InputError, Problem, ProblemsError
 from builder.template import check_template
@@ -51,6 +51,10 @@ Pooling = Annotated[
     ),
     Field(min_length=1),
 ]
+
+
+Size = Annotated[int, BeforeValidator(quantity.parse, json_schema_input_type=Count | str)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -113,12 +117,24 @@ class Defaults(_Section):
     immutable: list[TagPattern] = []
 
 
+class Gates(_Section):
+    """What an image has to keep to before it gets a name; only `secrets` is asked for where nothing is said."""
+
+    licences: list[str] | None = None
+    max_size: Size | None = None
+    max_duplicates: Size | None = None
+    min_golden_cosine: Share | None = None
+    min_tokens_per_second: Count | None = None
+    secrets: bool = True
+
+
 class Manifest(_Section):
     """The whole of `models.yaml`."""
 
     version: Literal[1]
     vars: dict[str, str] = {}
     defaults: Defaults = Defaults()
+    gates: Gates = Gates()
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     images: Annotated[dict[Name, Image], Field(min_length=1)]
     _document: Document = PrivateAttr()
@@ -134,13 +150,15 @@ class Manifest(_Section):
         return self
 
 
-_SECTIONS: Mapping[str, type[_Section]] = {"models": Model, "images": Image}
+_SECTIONS: Mapping[str, type[_Section]] = {"models": Model, "images": Image, "defaults": Defaults, "gates": Gates}
 
 # What a failed check of pydantic means to the person who wrote the file.
 _EXPECTED = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",
     "bool_type": "must be `true` or `false`",
+    "float_type": "must be a number",
+    "less_than_equal": "must be at most one",
     "list_type": "must be a list",
     "dict_type": "must be a mapping of names to values",
     "model_type": "must be a mapping of keys to values",
@@ -218,7 +236,7 @@ def _problem(read: Document, details: Any) -> Problem:  # noqa: ANN401 - pydanti
 def _known_keys(path: tuple[str | int, ...]) -> list[str]:
     section: type[_Section] = Manifest
     if len(path) > 1:
-        section = _SECTIONS.get(str(path[0]), Defaults)
+        section = _SECTIONS[str(path[0])]
     return list(section.model_fields)
 
 

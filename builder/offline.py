@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from builder import folder, lock, lockfile, manifest, pipeline, progress, supplies
+from builder import folder, gates, lock, lockfile, manifest, pipeline, progress, supplies
 from builder import plan as planning
 from builder.api import ImageDetails
 from builder.console import Console
@@ -82,8 +82,9 @@ def plan(settings: Settings, directory: Path, *, host: Host, console: Console) -
     refuse(_damage(held, models, console))
     _give_base(held, host, console)
     chosen = replace(locked, models={model.name: model for model in models})
+    gates.check_models(wanted.manifest.gates, wanted.images, chosen.models)
     draft = Draft(manifest=wanted.manifest, images=wanted.images, previous=locked, lock=chosen)
-    made = pipeline.make_plan(draft, settings)
+    made = pipeline.make_plan(draft, settings, origin=held.description.origin if is_own else None)
     supplied = Supplied(base=held.description.base.reference, files=held.packages())
     return replace(made, images=tuple(replace(image, supplied=supplied) for image in made.images))
 

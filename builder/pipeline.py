@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from builder import (
+    admission,
     buildkit,
     cache,
     ci,
     context,
     disk,
+    gates,
     git,
     history,
     lock,
@@ -19,6 +21,7 @@ from builder import (
     manifest,
     network,
     render,
+    reproducibility,
     smoke,
     tags,
     tested,
@@ -30,7 +33,8 @@ from builder.console import Console, size
 from builder.context import Context
 from builder.download import Downloader
 from builder.engine import Engine, ImageDetails
-from builder.errors import BuildImageError, InputError, Problem, ProblemsError, UnreachableError
+from builder.errors import BuildImageError, InputError, InternalError, Problem, ProblemsError, UnreachableError
+from builder.gates import Figures
 from builder.history import Layer
 from builder.lock import HubAccess, Lock, LockedModel, Sources
 from builder.manifest import Image, Manifest
@@ -56,6 +60,7 @@ class ImageResult:
     steps: tuple[Step, ...] = ()
     checks: tuple[smoke.Check, ...] = ()
     pushed: tuple[Published, ...] = ()
+    figures: Figures = field(default_factory=dict)
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None
@@ -106,6 +111,7 @@ def draft(settings: Settings, *, upgraded: Iterable[str] = ()) -> Draft:
         if not changes:
             raise
         raise _other_lock(changes, settings) from error  # what is wrong with another model is not asked about
+    gates.check_models(read.gates, images, locked.models)
     return Draft(manifest=read, images=images, previous=previous, lock=locked)
 
 
@@ -145,8 +151,8 @@ def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
     return ProblemsError(problems, hint=hint)
 
 
-def make_plan(draft: Draft, settings: Settings) -> Plan:
-    """Decide everything about the images that can be decided before a build."""
+def make_plan(draft: Draft, settings: Settings, *, origin: git.Origin | None = None) -> Plan:
+    """Decide everything about the images that can be decided before a build; `origin` is found where it is not told."""
     names = tags.Names(
         lock=draft.lock.chosen(draft.models),
         git=git.read(settings.directory) if "git" in planning.tag_names(draft.images) else None,
@@ -154,7 +160,15 @@ def make_plan(draft: Draft, settings: Settings) -> Plan:
         now=tags.moment(settings.environment),
         words=draft.manifest.vars,
     )
-    return planning.make(draft.manifest, draft.images, names=names)
+    return planning.make(draft.manifest, draft.images, names=names, origin=origin or _origin(draft.manifest, settings))
+
+
+def _origin(read: Manifest, settings: Settings) -> git.Origin:
+    """Find where manifest, lock and local models come from, and the time that their images bear."""
+    folders = [settings.directory / model.path for model in read.models.values() if model.path]
+    found = git.origin(settings.directory, [settings.models.resolve(), settings.lock_path.resolve(), *folders])
+    given = tags.given_moment(settings.environment)
+    return replace(found, created=int(given.timestamp())) if given else found
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:
@@ -273,25 +287,18 @@ class _Run:
         return result
 
     def _phases(self) -> "Mapping[str, Callable[[ImageResult, Recorder], ImageResult]]":
-        phases = {"build": self._build, "smoke test": self._smoke, "tag": self._tag}
-        return {"build": self._build} if self.settings.build_only else phases
+        repeated = {"second build": self._repeat} if self.settings.verify_reproducible else {}
+        tested = {"smoke test": self._smoke, "gates": self._judge, "tag": self._tag}
+        return {"build": self._build, **repeated, **({} if self.settings.build_only else tested)}
 
     def _build(self, result: ImageResult, recorder: Recorder) -> ImageResult:
         started, image = time.monotonic(), result.plan
-        request = BuildRequest(
-            context=make_context(image, version=self.settings.version),
-            shared_key=f"{self.settings.models.resolve()}#{image.name}",
-            platform=image.platform or "",
-            network_mode=self.settings.build_network,
-            secrets=self.secrets,
-            no_cache=self.settings.no_cache,
-        )
 
         def on_event(event: Event) -> None:
             recorder.observe(event)
             self.console.event(image.name, event)
 
-        image_id = buildkit.build(self.engine, request, on_event=on_event, cancellation=self.cancellation)
+        image_id = self._built(image, on_event=on_event)
         details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
         layers = history.layers(
             details.layers,
@@ -302,18 +309,63 @@ class _Run:
         self.console.say(told, image=image.name)
         return replace(result, details=details, layers=layers, build_s=build_s)
 
+    def _built(self, image: ImagePlan, *, on_event: Callable[[Event], None]) -> str:
+        request = BuildRequest(
+            context=make_context(image, version=self.settings.version),
+            shared_key=f"{self.settings.models.resolve()}#{image.name}",
+            platform=image.platform or "",
+            network_mode=self.settings.build_network,
+            secrets=self.secrets,
+            no_cache=self.settings.no_cache,
+            source_date_epoch=image.origin.created,
+        )
+        return buildkit.build(self.engine, request, on_event=on_event, cancellation=self.cancellation)
+
+    def _repeat(self, result: ImageResult, recorder: Recorder) -> ImageResult:
+        """Build once more, and compare; the report has the steps of the first build."""
+        started, name = time.monotonic(), result.plan.name
+        again = self._built(result.plan, on_event=lambda event: self.console.event(name, event))
+        detail = reproducibility.check(self.engine, result.image_id, again)
+        self._tell(result, recorder)(
+            smoke.Check(name="reproducible", detail=detail, duration_s=time.monotonic() - started)
+        )
+        return result
+
     def _smoke(self, result: ImageResult, recorder: Recorder) -> ImageResult:
         test = smoke.run if result.plan.kind == "server" else smoke.read
+        found = test(
+            self.engine,
+            result.plan,
+            image_id=result.image_id,
+            cancellation=self.cancellation,
+            on_check=self._tell(result, recorder),
+        )
+        return replace(result, figures=found.figures)
+
+    def _judge(self, result: ImageResult, recorder: Recorder) -> ImageResult:
+        """Let the manifest's gates judge the image; raises GateFailedError."""
+        if result.details is None:
+            raise InternalError("an image is judged that was not built")
+        secrets = network.sensitive(self.secrets)
+        verdict = admission.judge(
+            self.engine, result.plan, details=result.details, figures=result.figures, secrets=secrets
+        )
+        for check in verdict.passed:
+            self._tell(result, recorder)(check)
+        gates.refuse(verdict.refusals, image=result.plan.name)
+        tested.remember(self.settings, result.image_id, checks=[check.name for check in recorder.checks])
+        return result
+
+    def _tell(self, result: ImageResult, recorder: Recorder) -> smoke.OnCheck:
+        """Return what keeps a check of an image, and tells of one that it passed."""
+        name = result.plan.name
 
         def on_check(check: smoke.Check) -> None:
             recorder.check(check)
             if check.passed:
-                told = f"{check.duration_s:7.1f}s {result.plan.name}: {check.name}: {check.detail}"
-                self.console.say(told, image=result.plan.name)
+                self.console.say(f"{check.duration_s:7.1f}s {name}: {check.name}: {check.detail}", image=name)
 
-        test(self.engine, result.plan, image_id=result.image_id, cancellation=self.cancellation, on_check=on_check)
-        tested.remember(self.settings, result.image_id, checks=[check.name for check in recorder.checks])
-        return result
+        return on_check
 
     def _tag(self, result: ImageResult, _: Recorder) -> ImageResult:
         for name in result.plan.references:

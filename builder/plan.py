@@ -1,18 +1,17 @@
 """Own what a run will do: which images, of which models, under which names; pure, nothing is asked or built."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import bundle, footprint, reference, tags
+from builder import labels, reference, tags
 from builder.errors import InputError, ProblemsError
+from builder.git import UNKNOWN, Origin
 from builder.lock import Lock, LockedModel
-from builder.manifest import Image, Kind, Manifest
+from builder.manifest import Gates, Image, Kind, Manifest
 
-MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
-BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
-MEMORY_LABEL = "build-image.memory"  # of one that serves: the most bytes that it takes with its default settings
+_SERVER_LAYERS = 4  # Debian's packages, Python's, the server, and its golden answers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +28,7 @@ class ImagePlan:
 
     One of the kind `models` holds weights alone: its stages have the base, the image itself has none. Where nothing
     is `supplied`, base and packages come from the network. What is `immutable` of its references is never overwritten
-    at a registry.
+    at a registry. `version` is the digest of the lock's part that it needs.
     """
 
     name: str
@@ -39,6 +38,9 @@ class ImagePlan:
     models: tuple[LockedModel, ...]
     references: tuple[str, ...]
     immutable: tuple[str, ...] = ()
+    version: str = ""
+    origin: Origin = UNKNOWN
+    gates: Gates = field(default_factory=Gates)
     supplied: Supplied | None = None
 
     @property
@@ -51,24 +53,18 @@ class ImagePlan:
         """The stages of its Dockerfile whose result another image may share; the others are made of its own models."""
         client = ("hub-client",) if any(model.is_fetched for model in self.models) else ()
         models = (*client, *(f"model-{model.name}" for model in self.models))
-        return ("python-deps", *models, "app") if self.kind == "server" else models
+        return ("python-deps", *models, "app", "runtime-packages") if self.kind == "server" else models
+
+    @property
+    def own_layers(self) -> int:
+        """How many layers it has above those of its base."""
+        return len(self.models) + (_SERVER_LAYERS if self.kind == "server" else 0)
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels of the image, by the OCI annotation's names where there is one."""
-        models = " ".join(model.identity for model in self.models)
-        server = self._server_labels() if self.kind == "server" else {}
-        return {"org.opencontainers.image.title": self.name, **server, MODELS_LABEL: models}
-
-    def _server_labels(self) -> dict[str, str]:
-        name, _, digest = self.base.partition("@")
-        digests = {"org.opencontainers.image.base.digest": digest} if digest else {}
-        baked = {BUNDLE_LABEL: bundle.digest(bundle.document(self.models))}
-        return {"org.opencontainers.image.base.name": name, **digests, **baked, **self._memory_label()}
-
-    def _memory_label(self) -> dict[str, str]:
-        ceiling = footprint.ceiling_bytes([(model.footprint, model.recipe.max_length) for model in self.models])
-        return {} if ceiling is None else {MEMORY_LABEL: str(ceiling)}
+        """Labels of the image."""
+        server = labels.of_server(self.base, self.models) if self.kind == "server" else {}
+        return labels.of_content(self.name, self.models, version=self.version, origin=self.origin) | server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +89,7 @@ def tag_names(images: Mapping[str, Image]) -> set[str]:
     return tags.names_in(tag for image in images.values() for tag in image.tags)
 
 
-def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) -> Plan:
+def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names, origin: Origin = UNKNOWN) -> Plan:
     """Plan `images`, with `names` for their tags; raises ProblemsError with every tag that can't be used."""
     plans, problems = [], []
     owners: dict[str, tuple[str, str]] = {}
@@ -111,6 +107,7 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names) 
         problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
     if problems:
         raise ProblemsError(problems)
+    plans = [replace(plan, origin=origin) for plan in plans]
     return Plan(images=tuple(plans), is_repeatable=not tag_names(images) & tags.FLEETING)
 
 
@@ -123,6 +120,8 @@ def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: t
         models=tuple(lock.models[model] for model in image.models),
         references=references,
         immutable=tuple(_immutable(references, manifest.defaults.immutable, image.immutable)),
+        version=lock.chosen(image.models).digest,
+        gates=manifest.gates,
     )
 
 

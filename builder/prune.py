@@ -11,7 +11,7 @@ from typing import Protocol
 
 from builder.api import HeldContainer, HeldImage
 from builder.console import Console, size
-from builder.plan import MODELS_LABEL
+from builder.labels import MODELS_LABEL
 
 _ID_LENGTH = len("sha256:") + 12
 _CACHED = "what the build cache has of it goes with `docker builder prune`"

@@ -27,6 +27,7 @@ class Settings:
     build_only: bool = False
     push: bool = False
     locked: bool = False
+    verify_reproducible: bool = False
     supplies: Path | None = None
 
     @property

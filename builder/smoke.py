@@ -51,9 +51,10 @@ OnCheck: TypeAlias = Callable[[Check], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmokeResult:
-    """Every check of an image that passed them all."""
+    """Every check of an image that passed them all; `figures` are the selftest's: model to name to value."""
 
     checks: tuple[Check, ...]
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -63,6 +64,7 @@ class _Run:
     container: Container
     on_check: OnCheck
     checks: list[Check] = field(default_factory=list)
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def check(self, name: str, action: Callable[[], str]) -> None:
         """Run `action`, which returns its figures or raises FailedCheckError."""
@@ -94,7 +96,9 @@ class FailedCheckError(Exception):
 def run(
     engine: Engine, image: ImagePlan, *, image_id: str, cancellation: Cancellation, on_check: OnCheck = lambda _: None
 ) -> SmokeResult:
-    """Run `image_id` as a strict cluster would and check every model of `image`; `on_check` is told of each check.
+    """Run `image_id` as a strict cluster would and check every model of `image`; measure what its gates are about.
+
+    `on_check` is told of each check as soon as it is done.
 
     Raises SmokeFailedError with the container's last log lines, KeyboardInterrupt after `cancellation`.
     """
@@ -103,9 +107,9 @@ def run(
         test.check("starts", lambda: _wait_until_ready(container))
         for model in image.models:
             _check_model(test, model)
-        test.check("selftest", lambda: _selftest(container))
+        test.check("selftest", lambda: _selftest(test, with_speed=image.gates.min_tokens_per_second is not None))
         test.check("writes nothing", lambda: _changes(container))
-    return SmokeResult(checks=tuple(test.checks))
+    return SmokeResult(checks=tuple(test.checks), figures=test.figures)
 
 
 def read(
@@ -236,12 +240,14 @@ def cosine(first: Sequence[float], second: Sequence[float]) -> float:
     return dot / (math.hypot(*first) * math.hypot(*second))
 
 
-def _selftest(container: Container) -> str:
-    answer = container.exec(_SELFTEST, timeout_s=START_TIMEOUT_S)
+def _selftest(test: _Run, *, with_speed: bool) -> str:
+    command = [*_SELFTEST, "--speed"] if with_speed else _SELFTEST
+    answer = test.container.exec(command, timeout_s=START_TIMEOUT_S)
     if answer.exit_code != 0:
         raise FailedCheckError(f"`{' '.join(_SELFTEST)}` ended with {answer.exit_code}: {_last_words(answer)}")
     if not _has_golden_answers(answer):
         raise FailedCheckError(f"`{' '.join(_SELFTEST)}` compared no golden answers of some model")
+    test.figures = {model["name"]: model["figures"] for model in json.loads(answer.stdout)["models"]}
     return "passed, every file as locked, every answer as baked"
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any, Protocol, TypeAlias
 from builder import context
 from builder.cache import Cache
 from builder.errors import FailedError, InputError
+from builder.git import UNKNOWN, Origin
 from builder.lock import LockedModel
 from builder.settings import SUPPLIES_DESCRIPTION, SUPPLIES_MANIFEST
 
@@ -65,7 +66,7 @@ class Description:
 
     `program` is the version that gathered it, `wanted` the sha256 of each text that told it which packages: none
     where no image is a server. `images` are the tags of each image, filled in that day, and `variables` those that the
-    manifest names.
+    manifest names; `origin` is where the manifest came from.
     """
 
     program: str
@@ -76,6 +77,7 @@ class Description:
     variables: Mapping[str, str]
     files: Mapping[str, File]
     is_complete: bool
+    origin: Origin = UNKNOWN
 
     @property
     def packages(self) -> dict[str, File]:
@@ -162,7 +164,8 @@ def _description(content: Mapping[str, Any]) -> Description:
     for name in (SUPPLIES_MANIFEST, LOCK, BASE) if content["is_complete"] else ():
         files[name]  # what every folder has
     images = {name: tuple(tags) for name, tags in content["images"].items()}
-    return Description(**{**values, "base": base, "files": files, "images": images})
+    origin = Origin(**content.get("origin", {}))  # older folders have none
+    return Description(**{**values, "base": base, "files": files, "images": images, "origin": origin})
 
 
 def model_files(models: Iterable[LockedModel], cache: Cache) -> dict[str, Expected]:

@@ -59,13 +59,18 @@ def names_in(templates: Iterable[str]) -> set[str]:
 
 
 def moment(environment: Mapping[str, str]) -> datetime:
-    """Return the time of this run in UTC: SOURCE_DATE_EPOCH, which makes a build repeatable, or now.
+    """Return the time of this run in UTC: the one that is given, or now; raises InputError."""
+    return given_moment(environment) or datetime.now(UTC)
+
+
+def given_moment(environment: Mapping[str, str]) -> datetime | None:
+    """Return the time in SOURCE_DATE_EPOCH, which makes a build repeatable, None where it is not set.
 
     Source: the specification of SOURCE_DATE_EPOCH, reproducible-builds.org. Raises InputError.
     """
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
     try:
-        return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+        return datetime.fromtimestamp(int(epoch), UTC) if epoch else None
     except (ValueError, OverflowError, OSError) as error:
         hint = "set it to seconds since 1970-01-01T00:00:00Z, or unset it"
         raise InputError(f"SOURCE_DATE_EPOCH is `{epoch}`, which is no time", hint=hint) from error

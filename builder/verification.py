@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from builder import bundle, layout
 from builder.api import ImageDetails
 from builder.errors import FailedError, InputError
+from builder.labels import BUNDLE_LABEL, MODELS_LABEL
 from builder.lock import Lock, LockedModel
-from builder.plan import BUNDLE_LABEL, MODELS_LABEL
 
 if TYPE_CHECKING:
     from io import BufferedReader

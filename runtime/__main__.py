@@ -13,7 +13,9 @@ EXIT_INTERRUPTED = 130
 USAGE = """\
 usage: python -m runtime                             serve
        python -m runtime probe [PATH] [--json BODY]  ask the running server; BODY - is read from stdin
-       python -m runtime selftest [--files]          check every model in this process, and its files' digests
+       python -m runtime selftest [--files] [--speed]
+                                                     check every model in this process, and its files' digests; and
+                                                     measure the tokens that it reads in a second
        python -m runtime golden                      print what every model answers to a few texts
        python -m runtime memory                      measure the most memory that serving takes
        python -m runtime info                        print the bundle, versions and threads
@@ -63,8 +65,8 @@ def _measure(arguments: list[str], *, settings: Settings) -> int:
     from runtime import golden, memory, selftest  # noqa: PLC0415
 
     match arguments:
-        case ["selftest"] | ["selftest", "--files"]:
-            return selftest.run(settings, with_files="--files" in arguments)
+        case ["selftest", *flags] if set(flags) <= {"--files", "--speed"}:
+            return selftest.run(settings, with_files="--files" in flags, with_speed="--speed" in flags)
         case ["golden"]:
             return golden.run(settings)
         case ["memory"]:

@@ -6,6 +6,7 @@ answers otherwise later was damaged, or runs on a processor or a library that co
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,6 +40,15 @@ ROW_TOLERANCE = 0.02  # of a logit, and as much again of its size
 _DECIMALS = 6
 
 Loaded = Embedder | Reranker | Classifier
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nearness:
+    """How near a model's answers come to those that were baked: `golden_cosine`, or `golden_difference` of logits."""
+
+    name: str
+    value: float
+    detail: str
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +97,7 @@ def read(file: Path) -> Mapping[str, Answers]:
         raise BundleError(f"`{file}`: {error}") from error
 
 
-def compare(model: Loaded, answers: Answers) -> str:
+def compare(model: Loaded, answers: Answers) -> Nearness:
     """Ask a model again and return how near it came.
 
     Raises ModelError where it answers otherwise.
@@ -104,13 +114,13 @@ def compare(model: Loaded, answers: Answers) -> str:
 
 def _rows(model: Loaded) -> NDArray[np.float32]:
     try:
-        rows = inference.run(model, _entries(model), max_batch_tokens=1)
+        rows = inference.run(model, entries(model), max_batch_tokens=1)
     except InferenceError as error:
         raise ModelError(str(error)) from error
     return unit(rows) if isinstance(model, Embedder) else rows
 
 
-def _entries(model: Loaded) -> list[Entry]:
+def entries(model: Loaded) -> list[Entry]:
     """Make an entry a text, or a pair where a model scores pairs."""
     if isinstance(model, Embedder):
         return model.entries(TEXTS)
@@ -119,21 +129,24 @@ def _entries(model: Loaded) -> list[Entry]:
     return classifier.entries([(QUERY, text) for text in TEXTS] if reads_pairs else TEXTS)
 
 
-def _cosines(model: Embedder, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> str:
+def _cosines(model: Embedder, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> Nearness:
     cosines = 1 - ((rows - golden) ** 2).sum(axis=1) / 2  # of unit vectors; and 1 where both are zero
     worst = int(cosines.argmin())
     if not cosines[worst] >= LEAST_COSINE:  # not `<`: a NaN must fail as well
         raise _otherwise(model, f"text {worst} has cosine {cosines[worst]:.6f} to it, less than {LEAST_COSINE}")
-    return f"least cosine {cosines[worst]:.6f} over {len(TEXTS)} texts"
+    detail = f"least cosine {cosines[worst]:.6f} over {len(TEXTS)} texts"
+    return Nearness(name="golden_cosine", value=float(cosines[worst]), detail=detail)
 
 
-def _differences(model: Reranker | Classifier, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> str:
+def _differences(model: Reranker | Classifier, rows: NDArray[np.float32], golden: NDArray[np.float32]) -> Nearness:
     differences = np.abs(rows - golden)
     excess = (differences - ROW_TOLERANCE * (1 + np.abs(golden))).max(axis=1)
     worst = int(excess.argmax())
     if not excess[worst] <= 0:
         raise _otherwise(model, f"pair {worst} is {differences[worst].max():.4f} from it")
-    return f"widest difference of logits {differences.max():.6f} over {len(TEXTS)} pairs"
+    widest = float(differences.max())
+    detail = f"widest difference of logits {widest:.6f} over {len(TEXTS)} pairs"
+    return Nearness(name="golden_difference", value=widest, detail=detail)
 
 
 def _otherwise(model: Loaded, difference: str) -> ModelError:

@@ -17,6 +17,7 @@ from runtime.pooling import unit
 from runtime.reranker import Reranker
 from runtime.schemas import encode_readable
 from runtime.settings import Settings
+from runtime.speed import tokens_per_second
 from runtime.threads import usable_threads
 
 # the pair shares words, so that a model that only counts words passes too
@@ -51,6 +52,7 @@ class ModelReport:
     task: str
     passed: bool
     checks: tuple[Check, ...]
+    figures: dict[str, float]  # `golden_cosine` or `golden_difference`, and `tokens_per_second` where it was asked for
     timings: dict[str, float]  # seconds
 
 
@@ -62,15 +64,21 @@ class Report:
     models: tuple[ModelReport, ...]
 
 
-def run(settings: Settings, *, with_files: bool = False) -> int:
-    """Check every model, and its files' digests where asked; print a report as JSON and return 0 if all is well.
+def run(settings: Settings, *, with_files: bool = False, with_speed: bool = False) -> int:
+    """Check every model, its files' digests and speed where asked; print a report as JSON and return 0 if all is well.
 
     Raises BundleError.
     """
     threads = settings.intra_op_threads or usable_threads()
     answers = golden.read(settings.golden)
     models = tuple(
-        check_model(model, threads=threads, answers=answers.get(model.name), with_files=with_files)
+        check_model(
+            model,
+            threads=threads,
+            answers=answers.get(model.name),
+            with_files=with_files,
+            max_batch_tokens=settings.max_batch_tokens if with_speed else None,
+        )
         for model in read_bundle(settings.bundle).models
     )
     report = Report(passed=all(model.passed for model in models), models=models)
@@ -78,8 +86,19 @@ def run(settings: Settings, *, with_files: bool = False) -> int:
     return 0 if report.passed else 1
 
 
-def check_model(model: Model, *, threads: int, answers: Answers | None = None, with_files: bool = False) -> ModelReport:
-    """Load a model and check it; after a failure to load there is nothing more to check."""
+def check_model(
+    model: Model,
+    *,
+    threads: int,
+    answers: Answers | None = None,
+    with_files: bool = False,
+    max_batch_tokens: int | None = None,
+) -> ModelReport:
+    """Load a model and check it; after a failure to load there is nothing more to check.
+
+    With `max_batch_tokens` its speed is measured in batches of so many.
+    """
+    figures: dict[str, float] = {}
     checks: tuple[Check, ...] = (_check("files", partial(_files, model)),) if with_files else ()
     started = time.monotonic()
     try:
@@ -93,7 +112,9 @@ def check_model(model: Model, *, threads: int, answers: Answers | None = None, w
         if model.batching and model.quantizes_dynamically:  # the manifest wants it so, and they differ
             del measures[_BATCH]
         if answers is not None:
-            measures["golden"] = partial(_golden, loaded, answers)
+            measures["golden"] = partial(_golden, loaded, answers, figures)
+        if max_batch_tokens is not None:
+            measures["speed"] = partial(_speed, loaded, max_batch_tokens, figures)
         checks += tuple(_check(name, measure) for name, measure in measures.items())
     timings = {"load": loaded_at - started, "checks": time.monotonic() - loaded_at}
     return ModelReport(
@@ -101,6 +122,7 @@ def check_model(model: Model, *, threads: int, answers: Answers | None = None, w
         task=model.task,
         passed=all(check.passed for check in checks),
         checks=checks,
+        figures=figures,
         timings={name: round(seconds, 4) for name, seconds in timings.items()},
     )
 
@@ -152,8 +174,15 @@ def _files(model: Model) -> Outcome:
     return not found, "; ".join(found) or f"{len(model.files)} as locked"
 
 
-def _golden(loaded: Embedder | Reranker | Classifier, answers: Answers) -> Outcome:
-    return True, golden.compare(loaded, answers)
+def _golden(loaded: Embedder | Reranker | Classifier, answers: Answers, figures: dict[str, float]) -> Outcome:
+    nearness = golden.compare(loaded, answers)
+    figures[nearness.name] = nearness.value
+    return True, nearness.detail
+
+
+def _speed(loaded: Embedder | Reranker | Classifier, max_batch_tokens: int, figures: dict[str, float]) -> Outcome:
+    figures["tokens_per_second"] = round(tokens_per_second(loaded, max_batch_tokens=max_batch_tokens), 1)
+    return True, f"{figures['tokens_per_second']:,.0f} tokens a second"
 
 
 def _width(embedder: Embedder, dimensions: int) -> Outcome:

@@ -229,7 +229,7 @@ class Service:
 
         loaded = inference.load(model, threads=self._threads)
         if answers is not None:
-            logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers))
+            logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers).detail)
         if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
         elif isinstance(loaded, reranker.Reranker):

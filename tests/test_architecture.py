@@ -11,12 +11,13 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document template manifest repository card layout hub folder graph"
-    " inputs limits selection footprint sentence_transformers layers evidence prompts embedding classification"
-    " causal reranking recipe lock lockfile bundle context git ci render tags plan network trace stream messages"
-    " session api verification container images credentials registry engine push filesync buildkit marks console"
-    " progress record history compare disk forecast preview prune download cache supplies serve tested smoke pipeline"
-    " offline publication gather report junit summary outputs timeline page reporting unchanged commands usage options"
+    "errors settings whole wire reference document template quantity manifest repository card layout hub folder"
+    " graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
+    " classification causal reranking recipe lock lockfile bundle context git ci render tags licence labels plan"
+    " network trace stream messages session api verification container images credentials registry engine push"
+    " filesync buildkit marks console progress record history compare disk forecast preview prune download cache"
+    " supplies serve saved leaks contents reproducibility tested smoke gates admission pipeline offline"
+    " publication gather report junit summary outputs timeline page reporting unchanged commands usage options"
     " subcommands cli"
 ).split()
 RUNTIME_ORDER = (
@@ -24,7 +25,7 @@ RUNTIME_ORDER = (
     " batch feeds session pooling weights scoring layers embedder classifier reranker inference golden metrics"
     " admission window batcher scheduler schemas answers keys service handler inputs encoding openai_shapes"
     " openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples openapi"
-    " documentation request_ids api disconnects page app server probe selftest memory info __main__"
+    " documentation request_ids api disconnects page app server probe speed selftest memory info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.

@@ -10,7 +10,7 @@ import pytest
 
 import builder
 import runtime
-from builder import bundle, context, inputs, layers, layout, limits, manifest, plan, render
+from builder import bundle, context, inputs, labels, layers, layout, limits, manifest, render
 from builder.footprint import Footprint
 from runtime import bundle as read
 from runtime.batcher import LANES
@@ -66,7 +66,7 @@ def test_the_memory_of_the_label_is_what_the_server_says_at_its_start() -> None:
     models = [replace(model, footprint=footprint) for model in MODELS]
     decoded = msgspec.json.decode(bundle.document(models), type=read.Bundle)
     said = ceiling_bytes(decoded.models, max_batch_tokens=Settings().max_batch_tokens, lanes=LANES)
-    assert data.image(*models).labels[plan.MEMORY_LABEL] == str(said)
+    assert data.image(*models).labels[labels.MEMORY_LABEL] == str(said)
 
 
 def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:

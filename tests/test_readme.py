@@ -8,7 +8,7 @@ from typing import get_args
 import yaml
 
 from builder import outputs
-from builder.manifest import Defaults, Image, Manifest, Model
+from builder.manifest import Defaults, Gates, Image, Manifest, Model
 from runtime.answers import ANSWERS
 from runtime.cohere_shapes import InputType
 from runtime.documentation import documentation_routes
@@ -23,9 +23,14 @@ README = (ROOT / "README.md").read_text()
 
 def test_every_key_of_the_manifest_is_described() -> None:
     keys = {"version", "vars"}
-    for prefix, section in (("defaults", Defaults), ("models.NAME", Model), ("images.NAME", Image)):
+    for prefix, section in (
+        ("defaults", Defaults),
+        ("models.NAME", Model),
+        ("images.NAME", Image),
+        ("gates", Gates),
+    ):
         keys |= {f"{prefix}.{key}" for key in section.model_fields}
-    described = set(re.findall(r"^\| `((?:version|vars|defaults|models|images)[\w.]*)` \|", README, re.MULTILINE))
+    described = set(re.findall(r"^\| `((?:version|vars|defaults|models|images|gates)[\w.]*)` \|", README, re.MULTILINE))
     assert described == keys
 
 

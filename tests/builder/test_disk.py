@@ -8,8 +8,8 @@ from builder import disk
 from builder.api import HeldImage
 from builder.disk import HUB_CLIENT_BYTES, SERVER_BYTES, Need
 from builder.errors import FailedError
+from builder.labels import MODELS_LABEL
 from builder.lock import LockedFile, LockedModel
-from builder.plan import MODELS_LABEL
 from tests.builder import data
 
 LOCAL = data.local(Path("/models/embedder"))

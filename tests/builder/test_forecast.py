@@ -6,7 +6,8 @@ from pathlib import Path
 from builder import forecast, preview
 from builder.api import HeldImage, ImageDetails
 from builder.forecast import HUB_CLIENT_BYTES, PACKAGES_BYTES, SERVER_LAYERS_BYTES, Forecast, There
-from builder.plan import BUNDLE_LABEL, MODELS_LABEL, ImagePlan, Plan
+from builder.labels import BUNDLE_LABEL, MODELS_LABEL
+from builder.plan import ImagePlan, Plan
 from tests.builder import data
 from tests.conftest import Golden
 
@@ -41,6 +42,7 @@ def test_a_stage_is_told_with_every_image_that_it_is_made_for() -> None:
         "model-embedder": ("retrieval",),
         "model-reranker": ("retrieval", "weights"),
         "app": ("retrieval",),
+        "runtime-packages": ("retrieval",),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from builder import git
 from builder.errors import InputError
-from builder.git import Git
+from builder.git import Git, Origin
 
 
 @pytest.fixture
@@ -49,3 +49,47 @@ def test_a_checkout_of_another_user_is_an_error_with_the_command_that_helps(chec
     with pytest.raises(InputError, match="the checkout belongs to another user") as caught:
         git.read(checkout)
     assert caught.value.hint == f"git config --global --add safe.directory {checkout}"
+
+
+def test_the_last_commit_that_changed_a_file_is_told_and_not_that_of_another(checkout: Path) -> None:
+    (checkout / "models.yaml").write_text("version: 1\n")
+    ask(checkout, "add", ".")
+    ask(checkout, "commit", "--quiet", "--message", "models")
+    revision, created = ask(checkout, "log", "-1", "--format=%H %ct").split()
+    ask(checkout, "commit", "--quiet", "--allow-empty", "--message", "something else")
+    ask(checkout, "remote", "add", "origin", "https://user:secret@example.com/team/models.git")
+    assert git.origin(checkout, [checkout / "models.yaml"]) == Origin(
+        source="https://example.com/team/models", revision=revision, created=int(created)
+    )
+
+
+@pytest.mark.parametrize("name", ["models.yaml", "new.yaml"])
+def test_of_what_is_not_committed_as_it_is_no_commit_is_told(name: str, checkout: Path) -> None:
+    (checkout / "models.yaml").write_text("version: 1\n")
+    ask(checkout, "add", ".")
+    ask(checkout, "commit", "--quiet", "--message", "models")
+    (checkout / name).write_text("version: 2\n")
+    assert git.origin(checkout, [checkout / "models.yaml", checkout / name]) == Origin()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_where_git_refuses_to_answer_nothing_is_told(checkout: Path) -> None:
+    os.chown(checkout, 12345, 12345)
+    assert git.origin(checkout, [checkout]) == Origin()
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("git@example.com:team/models.git", "https://example.com/team/models"),
+        ("ssh://git@example.com:2222/team/models", "https://example.com/team/models"),
+        ("https://token@example.com:8443/team/models.git", "https://example.com:8443/team/models"),
+        ("http://example.com/models", "http://example.com/models"),
+        ("/srv/models.git", ""),
+        ("file:///srv/models.git", ""),
+        ("../models", ""),
+        ("", ""),
+    ],
+)
+def test_a_remote_is_told_by_its_web_address_without_a_login(remote: str, address: str) -> None:
+    assert git.address(remote) == address

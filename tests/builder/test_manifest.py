@@ -5,7 +5,7 @@ import pytest
 
 from builder import manifest
 from builder.errors import InputError, ProblemsError
-from builder.manifest import Manifest
+from builder.manifest import Gates, Manifest
 from tests.conftest import Golden
 
 ROOT = Path(__file__).parent.parent.parent
@@ -269,3 +269,29 @@ def test_the_schema_takes_pooling_in_both_forms() -> None:
     (pooling, _) = manifest.Manifest.model_json_schema()["$defs"]["Model"]["properties"]["pooling"]["anyOf"]
     mode = {"type": "string", "enum": list(get_args(manifest.PoolingMode))}
     assert pooling["anyOf"] == [mode, {"type": "array", "items": mode, "minItems": 1}]
+
+
+def test_gates_have_numbers_of_bytes_in_words_and_look_for_secrets_unless_told_otherwise() -> None:
+    read = parse(GOOD + "gates: {max_size: 1.5 GB, max_duplicates: 100, licences: [mit], min_golden_cosine: 1}\n")
+    assert read.gates == Gates(
+        licences=["mit"], max_size=1_500_000_000, max_duplicates=100, min_golden_cosine=1.0, secrets=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "problem"),
+    [
+        (
+            "max_size: 2 gigabytes",
+            "max_size`: `2 gigabytes` is not a number of bytes: write it as `500 MB` or `1.5 GiB`",
+        ),
+        ("max_sise: 2 GB", "max_sise`: unknown key [did you mean `max_size`?]"),
+        ("min_golden_cosine: 1.5", "min_golden_cosine`: must be at most one"),
+        ("min_golden_cosine: near", "min_golden_cosine`: must be a number, not `near`"),
+        ("min_tokens_per_second: 0", "min_tokens_per_second`: must be greater than zero"),
+        ("licences: mit", "licences`: must be a list, not `mit`"),
+        ("secrets: maybe", "secrets`: must be `true` or `false`, not `maybe`"),
+    ],
+)
+def test_a_gate_that_says_nothing_clear_is_a_problem_on_its_line(gate: str, problem: str) -> None:
+    assert problems(f"{GOOD}gates:\n  {gate}\n") == [f"folder/models.yaml:10: `gates.{problem}"]

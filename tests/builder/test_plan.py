@@ -6,12 +6,14 @@ import pytest
 
 from builder import bundle, manifest, plan, tags
 from builder.errors import InputError, ProblemsError
-from builder.git import Git
+from builder.git import Git, Origin
 from builder.manifest import Manifest
 from tests.builder import data
 
 MODELS = "version: 1\nmodels: {a: {task: reranker, repo: x/a}, b: {task: reranker, repo: x/b}}\nimages:\n"
 LOCK = data.lock(data.fetched("a"), data.fetched("b"))
+SUMS = f"{'c' * 64}  config.json\n{'e' * 64}  onnx/model.onnx\n{'a' * 64}  tokenizer.json\n"
+FILES_DIGEST = f"sha256:{hashlib.sha256(SUMS.encode()).hexdigest()}"
 CHECKOUT = Git(sha="c" * 40, short_sha="c" * 7, branch="main", tag="", dirty=False)
 
 
@@ -104,9 +106,26 @@ def test_the_labels_say_what_is_inside() -> None:
     (image,) = make("  i: {models: [a]}\n")
     assert image.labels == {
         "org.opencontainers.image.title": "i",
+        "org.opencontainers.image.version": LOCK.chosen(["a"]).digest,
+        "org.opencontainers.image.created": "2024-01-01T00:00:00Z",
+        "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.base.name": "debian:bookworm-slim",
         "build-image.bundle": f"sha256:{hashlib.sha256(bundle.document(image.models)).hexdigest()}",
         "build-image.models": f"example/a@{data.COMMIT}",
+        "build-image.model.a": f"example/a@{data.COMMIT} {FILES_DIGEST}",
+    }
+
+
+def test_the_labels_say_where_the_manifest_comes_from() -> None:
+    origin = Origin(source="https://example.com/team/models", revision="c" * 40, created=1_795_000_000)
+    manifest_ = read("  i: {models: [a]}\n")
+    names = tags.Names(lock=LOCK, now=datetime(2026, 11, 23, tzinfo=UTC))
+    (image,) = plan.make(manifest_, manifest_.images, names=names, origin=origin).images
+    told = {key: image.labels[f"org.opencontainers.image.{key}"] for key in ("source", "revision", "created")}
+    assert told == {
+        "source": "https://example.com/team/models",
+        "revision": "c" * 40,
+        "created": "2026-11-18T11:06:40Z",
     }
 
 
@@ -114,7 +133,14 @@ def test_an_image_of_weights_names_no_base_that_it_does_not_stand_on() -> None:
     (image,) = make("  i: {models: [a], kind: models}\n")
     assert (image.kind, image.labels) == (
         "models",
-        {"org.opencontainers.image.title": "i", "build-image.models": f"example/a@{data.COMMIT}"},
+        {
+            "org.opencontainers.image.title": "i",
+            "org.opencontainers.image.version": LOCK.chosen(["a"]).digest,
+            "org.opencontainers.image.created": "2024-01-01T00:00:00Z",
+            "org.opencontainers.image.licenses": "Apache-2.0",
+            "build-image.models": f"example/a@{data.COMMIT}",
+            "build-image.model.a": f"example/a@{data.COMMIT} {FILES_DIGEST}",
+        },
     )
 
 

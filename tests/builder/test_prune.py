@@ -4,7 +4,7 @@ import pytest
 
 from builder import cli, prune
 from builder.api import HeldContainer, HeldImage
-from builder.plan import MODELS_LABEL
+from builder.labels import MODELS_LABEL
 from builder.prune import Leftovers
 from tests.conftest import Golden
 

@@ -34,10 +34,19 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
     assert [stage for stage in stages if stage not in {"hub-client", "app"}] == [
         "python-deps",
         *models,
+        "runtime-packages",
         "assembled",
         "golden",
         "runtime",
     ]
+
+
+@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS], ids=[*IMAGES, "weights"])
+def test_an_image_has_as_many_layers_of_its_own_as_its_last_stages_copy(image: ImagePlan) -> None:
+    last_stages = render.dockerfile(image, version="1.2.3").partition(
+        " AS assembled" if image.kind == "server" else " scratch "
+    )[2]
+    assert last_stages.count("\nCOPY --link ") == image.own_layers
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)

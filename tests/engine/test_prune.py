@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from builder.engine import Engine
-from builder.plan import MODELS_LABEL
+from builder.labels import MODELS_LABEL
 from tests.engine.command import COMMAND, build_image
 from tests.support import project
 from tests.support.private_engine import PrivateEngine

@@ -63,6 +63,7 @@ def test_an_image_is_built_tested_and_tagged(engine: Engine, folder: Path, name:
         "reranker reranks",
         "selftest",
         "writes nothing",
+        "gate secrets",
     ]
 
 

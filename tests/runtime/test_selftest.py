@@ -3,6 +3,7 @@ from typing import Any
 
 from onnx import helper
 
+from runtime import golden, inference
 from runtime.bundle import Bundle, read_bundle
 from runtime.selftest import Check, ModelReport, check_model
 from tests.runtime import tiny
@@ -125,3 +126,17 @@ def test_a_file_that_is_not_the_locked_one_fails_with_both_digests(folders: Fold
         "`lost.json` can't be read: No such file or directory; "
         f"`tokenizer.json` has sha256 {actual}, and {'0' * 64} was locked"
     )
+
+
+def test_the_nearness_to_golden_answers_is_a_figure_of_each_model(bundle: Bundle) -> None:
+    reports = [
+        check_model(model, threads=1, answers=golden.ask(inference.load(model, threads=1))) for model in bundle.models
+    ]
+    figures = {name: round(value, 6) for report in reports for name, value in report.figures.items()}
+    assert figures == {"golden_cosine": 1.0, "golden_difference": 0.0}
+
+
+def test_speed_is_measured_where_it_is_asked_for(bundle: Bundle) -> None:
+    report = check_model(bundle.models[0], threads=1, max_batch_tokens=512)
+    assert [check.name for check in report.checks][-1] == "speed"
+    assert report.figures["tokens_per_second"] > 0
