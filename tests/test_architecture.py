@@ -24,7 +24,7 @@ RUNTIME_ORDER = (
     " session pooling weights scoring layers embedder classifier reranker inference golden metrics admission window"
     " batcher scheduler schemas answers keys service handler inputs encoding openai_shapes openai_dialect"
     " cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples openapi documentation request_ids api"
-    " disconnects page app server probe selftest memory info __main__"
+    " disconnects draining page app server probe selftest memory info __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.
