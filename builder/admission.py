@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from builder import contents, gates
 from builder.api import ImageDetails
+from builder.buildkit import Cancellation
 from builder.contents import Contents, Search
 from builder.engine import Engine
 from builder.gates import Figures, Measured, Verdict
@@ -16,16 +17,25 @@ _NOTHING = Contents(leaks=(), duplicates=())
 
 
 def judge(
-    engine: Engine, image: ImagePlan, *, details: ImageDetails, figures: Figures, secrets: Iterable[str]
+    engine: Engine,
+    image: ImagePlan,
+    *,
+    details: ImageDetails,
+    figures: Figures,
+    secrets: Iterable[str],
+    cancellation: Cancellation,
 ) -> Verdict:
-    """Look through an image and judge it; `secrets` must be nowhere in it. Raises FailedError.
+    """Look through an image and judge it; `secrets` must be nowhere in it.
+
+    Raises FailedError, and KeyboardInterrupt after `cancellation`.
 
     An image is read as a whole only where a gate wants to know what is in its layers.
     """
     started = time.monotonic()
     found = _NOTHING
     if image.gates.secrets or image.gates.max_duplicates is not None:
-        found = contents.survey(engine, details.id, _search(image, details, secrets))
+        search = replace(_search(image, details, secrets), is_cancelled=lambda: cancellation.requested)
+        found = contents.survey(engine, details.id, search)
     reading_s = time.monotonic() - started
     measured = Measured(models=image.models, size_bytes=details.size_bytes, figures=figures, contents=found)
     verdict = gates.judge(image.gates, measured)

@@ -1,7 +1,7 @@
 """Own what is looked for in a built image's layers: secrets, and files that it holds twice; it judges nothing."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -63,6 +63,7 @@ class Search:
     duplicates: bool
     base_layers: Collection[str] = ()
     verified: Collection[str] = ()
+    is_cancelled: Callable[[], bool] = lambda: False
 
 
 def verified_paths(models: Collection[LockedModel]) -> frozenset[str]:
@@ -75,7 +76,7 @@ def verified_paths(models: Collection[LockedModel]) -> frozenset[str]:
 
 
 def survey(images: SavedImages, image_id: str, search: Search) -> Contents:
-    """Look through every layer of an image in one pass; raises FailedError."""
+    """Look through every layer of an image in one pass; raises FailedError, and KeyboardInterrupt once cancelled."""
     visitor = _Visitor(search=search)
     with images.saved_image(image_id) as stream:
         layers = saved.read(stream, visitor)
@@ -94,6 +95,8 @@ class _Visitor:
             self.texts.append(Leak(kind=kind, place=f"`{place}`"))
 
     def member(self, layer: str, member: Member, content: Readable | None) -> None:
+        if self.search.is_cancelled():
+            raise KeyboardInterrupt
         if content is None:
             return
         if self.search.duplicates and member.size_bytes > TINY_BYTES:

@@ -152,7 +152,12 @@ class Maker:
             raise InternalError("an image is judged that was not built")
         secrets = network.sensitive(self.secrets)
         verdict = admission.judge(
-            self.engine, result.plan, details=result.details, figures=result.figures, secrets=secrets
+            self.engine,
+            result.plan,
+            details=result.details,
+            figures=result.figures,
+            secrets=secrets,
+            cancellation=self.cancellation,
         )
         for check in verdict.passed:
             self._tell(result, recorder)(check)

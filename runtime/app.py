@@ -17,6 +17,7 @@ from runtime.api import Api, Endpoint, response_of
 from runtime.bundle import read_bundle
 from runtime.disconnects import Disconnects
 from runtime.documentation import documentation_routes
+from runtime.draining import Draining
 from runtime.errors import MethodError, RequestError, UnknownRouteError
 from runtime.handler import WORK_HEADERS, Backend, Reply
 from runtime.keys import Keys, read_keys
@@ -61,7 +62,12 @@ def create_app(service: Service, *, settings: Settings) -> Starlette:
     table = (*ROUTES, *documentation_routes(ROUTES, has_keys=bool(keys)))
     app = Starlette(
         routes=[*_page_routes(service, settings, keys=keys), *(_path_route(route, api) for route in table)],
-        middleware=[Middleware(RequestIds), *_cors(settings), Middleware(Disconnects)],
+        middleware=[
+            Middleware(Draining, service=service),
+            Middleware(RequestIds),
+            *_cors(settings),
+            Middleware(Disconnects),
+        ],
         exception_handlers={HTTPException: _answer_routing},
     )
     app.router.redirect_slashes = False  # to an address that is not what a proxy calls this server

@@ -26,7 +26,8 @@ RUNTIME_ORDER = (
     " windows batch feeds session pooling weights scoring layers embedder classifier reranker inference golden"
     " metrics admission window batcher scheduler schemas answers keys service handler inputs encoding"
     " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples"
-    " openapi documentation request_ids api disconnects page app server probe speed selftest memory info __main__"
+    " openapi documentation request_ids api disconnects draining page app server probe speed selftest memory info"
+    " __main__"
 ).split()
 
 # Law 2. Each outside library, and the one module that imports it.

@@ -1,5 +1,7 @@
 from collections.abc import Collection
 
+import pytest
+
 from builder import contents
 from builder.contents import Contents, Duplicate, Leak, Search
 from builder.leaks import Finder
@@ -56,3 +58,9 @@ def test_the_verified_files_are_those_of_the_models_snapshots() -> None:
     assert contents.verified_paths([data.fetched("a")]) == {
         f"/opt/hf-cache/hub/models--example--a/snapshots/{data.COMMIT}/{path}" for path in data.FILES
     }
+
+
+def test_a_cancelled_search_ends_at_the_next_file() -> None:
+    search = Search(finder=Finder.of([VALUE]), duplicates=True, is_cancelled=lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        contents.survey(SavedImage(layers=[{"a": b"1"}], config={}), "i", search)

@@ -281,7 +281,12 @@ def test_an_interrupted_push_leaves_no_name_and_the_next_run_sends_only_the_rest
 
 
 def test_a_plan_tells_what_the_build_then_does(project: Project) -> None:
-    project.write({"one": {"models": ["embedder"], "tags": ["{{ lock.digest }}"]}, "two": {"models": ["reranker"]}})
+    project.write(
+        {
+            "one": {"models": ["embedder"], "kind": "server", "tags": ["{{ lock.digest }}"]},
+            "two": {"models": ["reranker"]},
+        }
+    )
     planned = project.plan()
     ended = project.run()
     assert ended.code == 0, ended.err

@@ -78,6 +78,20 @@ def test_sigterm_makes_a_server_unready_at_once_while_it_still_answers(folders: 
         assert server.terminate() == 0
 
 
+def test_after_sigterm_each_answer_is_the_last_one_on_its_connection(folders: Folders) -> None:
+    with running_server(folders.bundle, shutdown_delay_s="60") as server:
+        assert "connection" not in server.request("GET", "/readyz").headers
+        server.process.terminate()
+        while server.request("GET", "/readyz").status == 200:
+            pass
+        answers = [server.request("GET", "/livez"), server.post("/v1/embeddings", {}), server.request("GET", "/none")]
+        assert [(answer.status, answer.headers["connection"]) for answer in answers] == [
+            (200, "close"),
+            (400, "close"),
+            (404, "close"),
+        ]
+
+
 def test_sigterm_loses_none_of_what_waits_for_a_slow_model(tmp_path: Path) -> None:
     tiny.write_embedder(tmp_path)
     slow.slow_down(tmp_path / "onnx" / "model.onnx", products=8)

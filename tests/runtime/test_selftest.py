@@ -1,10 +1,11 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from onnx import helper
 
 from runtime import golden, inference
-from runtime.bundle import Bundle, read_bundle
+from runtime.bundle import BakedFile, Bundle, read_bundle
 from runtime.selftest import Check, ModelReport, check_model
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
@@ -118,8 +119,9 @@ def test_a_file_that_is_not_the_locked_one_fails_with_both_digests(folders: Fold
     entry = tiny.embedder_entry(folders.embedder)
     actual = entry["files"]["tokenizer.json"]["sha256"]
     entry["files"]["tokenizer.json"]["sha256"] = "0" * 64
-    entry["files"]["lost.json"] = {"size_bytes": 1, "sha256": "1" * 64}
     (model,) = read_bundle(tiny.write_bundle(tmp_path / "bundle.json", entry)).models
+    lost = BakedFile(size_bytes=1, sha256="1" * 64)  # since the bundle was read, which looks for every file
+    model = msgspec.structs.replace(model, files={**model.files, "lost.json": lost})
     report = check_model(model, threads=1, with_files=True)
     assert failed(report) == ["files"]
     assert report.checks[0].detail == (
