@@ -115,6 +115,26 @@ def test_an_image_is_the_same_in_two_builds_without_a_cache(engine: Engine, fold
     engine.remove_image(image["id"])
 
 
+def test_another_time_and_commit_make_no_layer_again(engine: Engine, folder: Path, name: str, tmp_path: Path) -> None:
+    path, built, steps = manifest(folder, name), [], []
+    for epoch in ("1700000000", "1800000000"):
+        report = tmp_path / f"{epoch}.json"
+        ended = build_image(
+            *("--models", path, "--build-only", "--report", report),
+            environment={"SOURCE_DATE_EPOCH": epoch, "XDG_CACHE_HOME": str(tmp_path / epoch)},
+        )
+        assert ended.code == 0, ended.err
+        built.append(engine.inspect_image(json.loads(report.read_text())["images"][0]["id"]))
+        steps.append([line for line in ended.err.splitlines() if "] RUN " in line or "] COPY " in line])
+    first, second = built
+    assert first.layers == second.layers
+    assert [line for line in steps[1] if not line.startswith("  cached  ")] == []
+    created = [image.labels["org.opencontainers.image.created"] for image in built]
+    assert created == ["2023-11-14T22:13:20Z", "2027-01-15T08:00:00Z"]
+    for image in built:
+        engine.remove_image(image.id)
+
+
 @pytest.fixture(scope="module")
 def described(engine: Engine, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A folder with what a run writes about its two images, one of weights alone, and the report."""
