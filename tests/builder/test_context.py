@@ -113,5 +113,5 @@ def test_an_image_of_weights_is_built_from_models_alone(tmp_path: Path) -> None:
         {entry.path for entry in context.of_image(image, dockerfile="FROM x\n").entries}
         for image in (data.image(*models), data.image(*models, kind="models"))
     )
-    assert {path.split("/")[0] for path in server - weights} == {"app", "stages"}
+    assert {path.split("/")[0] for path in server - weights} == {"app", "sbom.json", "stages"}
     assert weights < server
