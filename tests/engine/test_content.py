@@ -1,6 +1,7 @@
 """What is proven of an image before it gets a name, on a real engine."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,30 @@ def test_an_image_that_a_gate_refuses_gets_no_name(engine: Engine, folder: Path,
         "gate secrets",
     ]
     assert (image["result"], image["references"], engine.has_image(f"{name}:latest")) == ("failed", [], False)
+
+
+def test_an_image_that_holds_the_token_gets_no_name_and_the_token_is_not_shown(
+    engine: Engine, folder: Path, name: str, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "embedder", tmp_path / "embedder")
+    shutil.copytree(folder / "reranker", tmp_path / "reranker")
+    card = tmp_path / "reranker" / "README.md"
+    card.write_text(f"{card.read_text()}\nFetch it with {TOKEN}.\n")
+    path = manifest(tmp_path, name)
+    ended = build_image("--models", path, environment={"HF_TOKEN": TOKEN})
+    assert (ended.code, engine.has_image(f"{name}:latest"), TOKEN in ended.out + ended.err) == (1, False, False)
+    assert f"error: {name}: gate `secrets`: a secret that was given to the build in `/opt/hf-cache/hub/" in ended.err
+    allowed = build_image("--models", gated(tmp_path, name, secrets=False), environment={"HF_TOKEN": TOKEN})
+    assert allowed.code == 0, allowed.err
+
+
+def test_a_run_that_is_to_write_something_is_not_taken_for_one_that_changes_nothing(
+    folder: Path, name: str, tmp_path: Path
+) -> None:
+    path = manifest(folder, name)
+    first, second = (build_image("--models", path, *flags) for flags in ((), ("--sbom", tmp_path)))
+    assert (first.code, second.code) == (0, 0)
+    assert [file.name for file in tmp_path.iterdir()] == [f"{name}.cdx.json"]
 
 
 def test_an_image_is_the_same_in_two_builds_without_a_cache(engine: Engine, folder: Path, name: str) -> None:
