@@ -149,10 +149,9 @@ def _judge_speed(gates: Gates, image: Measured) -> tuple[str, str]:
 
 
 def _least(key: str, limit: str, told: Mapping[str, str], below: Iterable[str]) -> tuple[str, str]:
-    refused = ", ".join(told[model] for model in below)
-    return (
-        f"gate `{key}`: {refused}; at least {limit}" if refused else ""
-    ), f"{', '.join(told.values())}; at least {limit}"
+    refused, figures = ", ".join(told[model] for model in below), ", ".join(told.values())
+    problem = f"gate `{key}`: {refused}; at least {limit}" if refused else ""
+    return problem, f"{figures or 'nothing to measure'}; at least {limit}"
 
 
 def _listed(shown: list[str], count: int) -> str:

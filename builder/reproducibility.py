@@ -48,7 +48,7 @@ def check(images: Images, first: str, second: str) -> str:
         images.discard_image(second)
     if found:
         raise FailedError("\n".join(["two builds of it differ:", *found]), hint=HINT)
-    return f"both builds are {first[:_SHORT_ID]}"
+    return f"both builds are {first[:_SHORT_ID]}" if first == second else "both builds hold the same"
 
 
 def differences(images: Images, first: str, second: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 A run is remembered by what its images are made of: the manifest with its lock and the variables that it names, the
 description of its supplies where it has any, the files of its local models and this program's own (by size, times and
 inode), and the base images' ids. A run whose outcome depends on more than that is not remembered: a tag that git gives.
+The label of the revision does not: it names the last commit that changed manifest, lock or local models.
 """
 
 import hashlib

@@ -99,5 +99,11 @@ def test_each_model_is_held_to_what_the_selftest_measured() -> None:
     )
 
 
+def test_an_image_without_models_that_a_gate_is_about_passes_it_and_says_so() -> None:
+    assert passed(judged({"min_golden_cosine": 0.9}, figures={"a": {"golden_difference": 0.0}})) == [
+        ("gate min_golden_cosine", "nothing to measure; at least 0.9")
+    ]
+
+
 def test_what_is_not_asked_for_is_not_judged() -> None:
     assert judged({}) == Verdict(passed=(), refusals=())

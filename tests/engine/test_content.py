@@ -1,6 +1,7 @@
 """What is proven of an image before it gets a name, on a real engine."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,30 @@ def test_an_image_that_a_gate_refuses_gets_no_name(engine: Engine, folder: Path,
     assert (image["result"], image["references"], engine.has_image(f"{name}:latest")) == ("failed", [], False)
 
 
+def test_an_image_that_holds_the_token_gets_no_name_and_the_token_is_not_shown(
+    engine: Engine, folder: Path, name: str, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "embedder", tmp_path / "embedder")
+    shutil.copytree(folder / "reranker", tmp_path / "reranker")
+    card = tmp_path / "reranker" / "README.md"
+    card.write_text(f"{card.read_text()}\nFetch it with {TOKEN}.\n")
+    path = manifest(tmp_path, name)
+    ended = build_image("--models", path, environment={"HF_TOKEN": TOKEN})
+    assert (ended.code, engine.has_image(f"{name}:latest"), TOKEN in ended.out + ended.err) == (1, False, False)
+    assert f"error: {name}: gate `secrets`: a secret that was given to the build in `/opt/hf-cache/hub/" in ended.err
+    allowed = build_image("--models", gated(tmp_path, name, secrets=False), environment={"HF_TOKEN": TOKEN})
+    assert allowed.code == 0, allowed.err
+
+
+def test_a_run_that_is_to_write_something_is_not_taken_for_one_that_changes_nothing(
+    folder: Path, name: str, tmp_path: Path
+) -> None:
+    path = manifest(folder, name)
+    first, second = (build_image("--models", path, *flags) for flags in ((), ("--sbom", tmp_path)))
+    assert (first.code, second.code) == (0, 0)
+    assert [file.name for file in tmp_path.iterdir()] == [f"{name}.cdx.json"]
+
+
 def test_an_image_is_the_same_in_two_builds_without_a_cache(engine: Engine, folder: Path, name: str) -> None:
     report = folder / "report.json"
     ended = build_image("--models", manifest(folder, name), "--verify-reproducible", "--build-only", "--report", report)
@@ -113,6 +138,26 @@ def test_an_image_is_the_same_in_two_builds_without_a_cache(engine: Engine, fold
         ("reproducible", f"both builds are {image['id'][:19]}")
     ]
     engine.remove_image(image["id"])
+
+
+def test_another_time_and_commit_make_no_layer_again(engine: Engine, folder: Path, name: str, tmp_path: Path) -> None:
+    path, built, steps = manifest(folder, name), [], []
+    for epoch in ("1700000000", "1800000000"):
+        report = tmp_path / f"{epoch}.json"
+        ended = build_image(
+            *("--models", path, "--build-only", "--report", report),
+            environment={"SOURCE_DATE_EPOCH": epoch, "XDG_CACHE_HOME": str(tmp_path / epoch)},
+        )
+        assert ended.code == 0, ended.err
+        built.append(engine.inspect_image(json.loads(report.read_text())["images"][0]["id"]))
+        steps.append([line for line in ended.err.splitlines() if "] RUN " in line or "] COPY " in line])
+    first, second = built
+    assert first.layers == second.layers
+    assert [line for line in steps[1] if not line.startswith("  cached  ")] == []
+    created = [image.labels["org.opencontainers.image.created"] for image in built]
+    assert created == ["2023-11-14T22:13:20Z", "2027-01-15T08:00:00Z"]
+    for image in built:
+        engine.remove_image(image.id)
 
 
 @pytest.fixture(scope="module")
