@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ RUNTIME_OWNERS = {
 }
 
 
+@cache
 def modules(package: str) -> dict[str, ast.Module]:
     return {path.stem: ast.parse(path.read_text()) for path in (ROOT / package).glob("*.py") if path.stem != "__init__"}
 
