@@ -1,11 +1,12 @@
 """Own the load on a server: so many callers, each of whom asks again as soon as it is answered; and what it cost.
 
 The processor is shared with the server, so this does no more than it must: requests are made beforehand, connections
-stay open, and of an answer only its status and its length are looked at.
+stay open, of an answer only its status and its length are looked at, and a single caller needs no event loop.
 """
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,29 @@ def requests_of(texts: Sequence[str], *, size: int, path: str) -> list[bytes]:
 
 def load(port: int, requests: Sequence[bytes], *, callers: int) -> Load:
     """Send every request once; raises RuntimeError for an answer that is not 200."""
+    cpu_before, started = time.process_time(), time.perf_counter()
+    latencies = _one_by_one(port, requests) if callers == 1 else _at_a_time(port, requests, callers=callers)
+    return Load(
+        seconds=time.perf_counter() - started,
+        latencies_s=tuple(latencies),
+        client_cpu_s=time.process_time() - cpu_before,
+    )
+
+
+def _one_by_one(port: int, requests: Sequence[bytes]) -> list[float]:
+    latencies = []
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as answers:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in requests:
+            started = time.perf_counter()
+            connection.sendall(request)
+            head = b"".join(iter(answers.readline, b"\r\n"))
+            _check(head, answers.read(_length_of(head)))
+            latencies.append(time.perf_counter() - started)
+    return latencies
+
+
+def _at_a_time(port: int, requests: Sequence[bytes], *, callers: int) -> list[float]:
     waiting = list(reversed(requests))
     latencies: list[float] = []
 
@@ -53,22 +77,23 @@ def load(port: int, requests: Sequence[bytes], *, callers: int) -> Load:
     async def everybody() -> None:
         await asyncio.gather(*(call() for _ in range(callers)))
 
-    cpu_before, started = time.process_time(), time.perf_counter()
     uvloop.run(everybody())
-    return Load(
-        seconds=time.perf_counter() - started,
-        latencies_s=tuple(latencies),
-        client_cpu_s=time.process_time() - cpu_before,
-    )
+    return latencies
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> bytes:
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    _, _, length = head.partition(b"content-length:")
-    body = await reader.readexactly(int(length.partition(b"\r\n")[0]))
-    if not head.startswith(b"http/1.1 200"):
+async def _read_answer(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    _check(head, await reader.readexactly(_length_of(head)))
+
+
+def _length_of(head: bytes) -> int:
+    _, _, length = head.lower().partition(b"content-length:")
+    return int(length.partition(b"\r\n")[0])
+
+
+def _check(head: bytes, body: bytes) -> None:
+    if not head.startswith(b"HTTP/1.1 200"):
         raise RuntimeError(f"{head.decode()}{body[:500].decode()}")
-    return body
 
 
 def resident_bytes(process: int) -> int:

@@ -1,7 +1,7 @@
 """Own how much memory the runs of a model may take, by the widths in its config; from above, and nothing is run.
 
 Measured with ONNX Runtime 1.32 on encoders of 384 and 768 units, 6 and 12 layers, 16 to 512 tokens a text and 512 to
-8,192 a run, two runs at a time: they took between 45% and 85% of this.
+8,192 a run: they took between 45% and 85% of this.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,8 +62,8 @@ def _first(config: Mapping[str, Any], keys: Iterable[str]) -> int | None:
 # Of the server, and held to it by a test of both: its process without models, and a lane beside its run.
 PROCESS_BYTES = 128 * 2**20
 LANE_BYTES = 8 * 2**20
-LANES = 2
 BATCH_TOKENS = 512
+SMALL_BYTES = 512 * 2**20  # loaded; such a model is there twice, and keeps the memory of three runs
 
 
 def ceiling_bytes(models: Sequence[tuple[Footprint | None, int]]) -> int | None:
@@ -77,5 +77,6 @@ def ceiling_bytes(models: Sequence[tuple[Footprint | None, int]]) -> int | None:
             return None
         tokens = max(BATCH_TOKENS, length)
         run_bytes = LANE_BYTES + tokens * (footprint.token_bytes + length * footprint.pair_bytes)
-        total += footprint.load_bytes + LANES * run_bytes
+        copies, runs = (2, 3) if footprint.load_bytes <= SMALL_BYTES else (1, 1)
+        total += copies * footprint.load_bytes + runs * run_bytes
     return total

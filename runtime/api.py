@@ -42,7 +42,8 @@ class Api:
             else:
                 asked = schemas.convert({**request.query_params, **request.path_params}, route.request)
             response = response_of(await route.handler(self._backend, asked))
-            response.headers["x-total-time"] = f"{(time.perf_counter() - started) * 1000:.3f}"
+            total_ms = (time.perf_counter() - started) * 1000
+            response.raw_headers.append((b"x-total-time", f"{total_ms:.3f}".encode()))
             return response
 
         return answered

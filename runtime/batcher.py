@@ -1,7 +1,9 @@
 """Own the threads that run the models and what waits for them; which entries share a batch is `window`'s decision.
 
-There are two lanes. While the batch of one runs, the other's is chosen, padded and begun, so that the processor finds
-work in every gap, and no batch waits for a timer: it forms of what has come while others ran.
+There are two lanes, and no batch waits for a timer: it forms of what has come while others ran. While both have work,
+each has half of the processor, which it never has to share out: threads of one run wait for each other, and those of
+two do not. A run that is alone has all of it. Of a large model, whose weights are there once, the one lane's batch is
+chosen and padded while the other's runs.
 """
 
 import asyncio
@@ -32,8 +34,8 @@ _Row = NDArray[np.float32]
 class Runnable(Protocol):
     """A loaded model."""
 
-    def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
-        """Compute [entries, width]."""
+    def forward(self, entries: Sequence[Entry], *, beside: bool) -> NDArray[np.float32]:
+        """Compute [entries, width], `beside` another run or alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,11 +114,12 @@ class _Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Batch:
-    """Entries that run together, and how many wait still."""
+    """Entries that run together, how many wait still, and whether another batch runs meanwhile."""
 
     model: Runnable
     items: Sequence[_Item]
     waiting: int
+    beside: bool
 
     @property
     def tokens(self) -> int:
@@ -134,6 +137,7 @@ class Batcher:
         self._on_death = on_death
         self._changed = threading.Condition()
         self._closed = False
+        self._running = 0
         self._models: dict[str, Runnable] = {}
         self._windows: dict[str, Window[_Item]] = {}
         self._requests: set[_Request] = set()
@@ -195,14 +199,18 @@ class Batcher:
                     self._windows[name] = self._windows.pop(name)
                     if items := window.take():
                         waiting = sum(map(len, self._windows.values()))
-                        return _Batch(model=self._models[name], items=items, waiting=waiting)
+                        beside = bool(waiting or self._running)
+                        self._running += 1
+                        return _Batch(model=self._models[name], items=items, waiting=waiting, beside=beside)
                 self._changed.wait()
         return None
 
     def _run(self, batch: _Batch) -> None:
         started = time.perf_counter()
-        outcomes = _outcomes(batch.model, batch.items)
+        outcomes = _outcomes(batch.model, batch.items, beside=batch.beside)
         seconds = time.perf_counter() - started
+        with self._changed:  # before anybody is answered, who may ask again at once
+            self._running -= 1
         self._tell(self._settle, batch, outcomes, started, seconds)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
@@ -213,19 +221,21 @@ class Batcher:
         for item, outcome in zip(batch.items, outcomes, strict=True):
             queue_s = started - item.request.submitted
             item.request.settle(item.position, outcome, queue_s=queue_s, inference_s=seconds)
-        self._on_batch(Ran(entries=len(batch.items), tokens=batch.tokens, seconds=seconds, waiting=batch.waiting))
+        ran = Ran(entries=len(batch.items), tokens=batch.tokens, seconds=seconds, waiting=batch.waiting)
+        self._loop.call_soon(self._on_batch, ran)  # after those who wait are answered
 
 
-def _outcomes(model: Runnable, items: Sequence[_Item]) -> list[_Row | Exception]:
+def _outcomes(model: Runnable, items: Sequence[_Item], *, beside: bool) -> list[_Row | Exception]:
     """Run entries together, and where that fails each half by itself, until what fails is alone."""
     try:
-        rows = model.forward([item.entry for item in items])
+        rows = model.forward([item.entry for item in items], beside=beside)
     except Exception as error:  # the process boundary: one entry's failure is not the next one's
         if len(items) == 1:
             return [error]
         logger.warning("a batch of %d failed, its halves are tried: %s", len(items), type(error).__name__)
         middle = len(items) // 2
-        return _outcomes(model, items[:middle]) + _outcomes(model, items[middle:])
+        halves = items[:middle], items[middle:]
+        return [outcome for half in halves for outcome in _outcomes(model, half, beside=beside)]
     return [
         row if np.isfinite(row).all() else InferenceError("a model answered with numbers that are not finite")
         for row in rows

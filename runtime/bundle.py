@@ -21,6 +21,8 @@ Dtype = Literal["int64", "int32", "float32", "float16", "bool"]
 Size = Annotated[int, msgspec.Meta(ge=0)] | Literal["batch", "sequence"]
 Side = Literal["left", "right"]
 
+_SMALL_BYTES = 512 * 2**20  # loaded
+
 _MOST_ANSWERS = 2
 _SHOWN_FILES = 2
 
@@ -115,6 +117,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     batching: bool
     footprint: Footprint | None
     files: dict[str, BakedFile]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its weights may be there twice, for two runs at a time; large ones gain 6% by it, and lose memory."""
+        size_bytes = sum(file.size_bytes for file in self.files.values())
+        return (size_bytes if self.footprint is None else self.footprint.load_bytes) <= _SMALL_BYTES
 
     @property
     def graph_file(self) -> Path:

@@ -41,7 +41,9 @@ class Classifier:
         self.model = model
         self.tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=2)
         self._activation: Activation = model.activation
-        self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
+        self._session = Session(
+            model.graph_file, inputs=model.inputs, output=model.output, threads=threads, twice=model.is_small
+        )
         for name in (None, *model.prompts):
             self._check_room(name)
 
@@ -65,8 +67,8 @@ class Classifier:
             [render(template, prompt=prompt, query=query, document=document) for query, document in pairs]
         )
 
-    def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
-        """Compute one logit a label, [entries, labels], in one run of the graph.
+    def forward(self, entries: Sequence[Entry], *, beside: bool = False) -> NDArray[np.float32]:
+        """Compute one logit a label, [entries, labels], in one run of the graph, `beside` another or alone.
 
         Raises InferenceError, and ModelError for an output that is not what the bundle says.
         """
@@ -76,7 +78,7 @@ class Classifier:
             side=self.model.padding_side,
             first_position=self.model.first_position,
         )
-        output = self._session.run(batch)
+        output = self._session.run(batch, beside=beside)
         rows = last_tokens(output, attention_mask=batch.attention_mask) if output.ndim == 3 else output
         if self.model.answer_tokens and rows.ndim == 2 and max(self.model.answer_tokens) < rows.shape[1]:
             rows = answer(rows, tokens=self.model.answer_tokens)

@@ -7,10 +7,14 @@ if TYPE_CHECKING:  # their names are enough: the protocol is ASGI's
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+_MOMENT_S = 0.01
+
+
 class Disconnects:
     """Middleware: cancel the application once its caller has hung up; nothing else tells it before it answers.
 
-    It is the body that is waited for first, so what watches begins when the application has read it all.
+    It is the body that is waited for first, so what watches begins when the application has read it all; and a moment
+    after that, for most answers are there by then, and a task that watches takes longer to make than to wait.
     """
 
     def __init__(self, app: "ASGIApp") -> None:
@@ -42,13 +46,15 @@ class _Call:
         self.gone = False
         self._receive = receive
         self._send = send
+        self._loop = task.get_loop()
+        self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def receive(self) -> "Message":
         """Pass on what comes, and watch for the end of the connection after the body."""
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            self._watch = asyncio.create_task(self._wait_for_the_end())
+            self._timer = self._loop.call_later(_MOMENT_S, self._begin_to_watch)
         return message
 
     async def send(self, message: "Message") -> None:
@@ -58,8 +64,13 @@ class _Call:
 
     def end(self) -> None:
         """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
+
+    def _begin_to_watch(self) -> None:
+        self._watch = self._loop.create_task(self._wait_for_the_end())
 
     async def _wait_for_the_end(self) -> None:
         await self._receive()

@@ -34,7 +34,9 @@ class Embedder:
     def __init__(self, model: Model, *, threads: int) -> None:
         self.model = model
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=1)
-        self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
+        self._session = Session(
+            model.graph_file, inputs=model.inputs, output=model.output, threads=threads, twice=model.is_small
+        )
         self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.layers]
 
     def entries(self, texts: Sequence[Text], *, prompt_name: str | None = None, keep: Side = "left") -> list[Entry]:
@@ -49,8 +51,8 @@ class Embedder:
         prompted = [prompt.text + text if isinstance(text, str) else text for text in texts]
         return self._tokenizer.encode(prompted, skipped=skipped, keep=keep, group=prompt.adapter)
 
-    def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
-        """Compute [entries, hidden] in one run of the graph; neither cut nor normalised here.
+    def forward(self, entries: Sequence[Entry], *, beside: bool = False) -> NDArray[np.float32]:
+        """Compute [entries, hidden] in one run of the graph, `beside` another or alone; neither cut nor normalised.
 
         Raises InferenceError, and ModelError for an output that is not what the bundle says.
         """
@@ -60,7 +62,7 @@ class Embedder:
             side=self.model.padding_side,
             first_position=self.model.first_position,
         )
-        states = self._session.run(batch).astype(np.float32, copy=False)
+        states = self._session.run(batch, beside=beside).astype(np.float32, copy=False)
         output = apply(self._layers, self._pooled(states, batch))
         if output.shape[1] != self.model.dimensions[0]:
             raise ModelError(

@@ -1,13 +1,15 @@
 """Own the most memory that a server of these models takes, measured by the most that its limits let happen at once.
 
-That is a run in each lane of as many texts of a model's whole length as the budget holds: attention grows with the
-square of the length, so shorter texts of as many tokens take less. What requests hold beside it `admission` bounds.
+That is a run alone, and then one in each lane, of as many texts of a model's whole length as the budget holds:
+attention grows with the square of the length, so shorter texts of as many tokens take less. What requests hold beside
+it `admission` bounds.
 """
 
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from runtime.batcher import LANES
@@ -56,11 +58,13 @@ def measure(models: Sequence[Model], *, threads: int, max_batch_tokens: int) -> 
     loaded_bytes = resident_bytes()
     with ThreadPoolExecutor(LANES) as lanes:
         for model in loaded:
-            list(lanes.map(model.forward, [largest_batch(model, max_batch_tokens=max_batch_tokens)] * LANES))
+            largest = largest_batch(model, max_batch_tokens=max_batch_tokens)
+            model.forward(largest)
+            list(lanes.map(partial(model.forward, beside=True), [largest] * LANES))
     return Memory(
         loaded_bytes=loaded_bytes,
         most_bytes=_read("VmHWM"),
-        ceiling_bytes=ceiling_bytes(models, max_batch_tokens=max_batch_tokens, lanes=LANES),
+        ceiling_bytes=ceiling_bytes(models, max_batch_tokens=max_batch_tokens),
         max_batch_tokens=max_batch_tokens,
         lanes=LANES,
     )

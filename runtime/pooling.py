@@ -28,11 +28,13 @@ def pool(
     is pooled becomes zeros.
     """
     ordinals = attention_mask.cumsum(axis=1) * attention_mask
-    if skipped is not None:
+    if skipped is not None and skipped.any():
         ordinals = np.where(ordinals > skipped[:, None], ordinals, 0)
-    vectors = np.concatenate([_pool_by(mode, states, ordinals) for mode in modes], axis=1)
+    pooled = [_pool_by(mode, states, ordinals) for mode in modes]
+    vectors = np.concatenate(pooled, axis=1) if len(pooled) > 1 else pooled[0]
     # nothing is left of a text that its prompt fills whole
-    return np.where(ordinals.max(axis=1, keepdims=True) > 0, vectors, np.float32(0))
+    vectors[~ordinals.any(axis=1)] = 0
+    return vectors
 
 
 def _pool_by(mode: PoolingMode, states: _Floats, ordinals: _Integers) -> _Floats:
@@ -85,6 +87,6 @@ def cut(vectors: _Floats, *, dimensions: int, normalize: bool) -> _Floats:
 
 def unit(vectors: _Floats) -> _Floats:
     """Scale each row to a Euclidean length of one."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
     scaled: _Floats = vectors / np.maximum(norms, _SMALLEST_NORM)
     return scaled

@@ -62,9 +62,9 @@ class Reranker:
             for entry in read_in_windows(pair, query_limit=query_limit, overlap=windows.overlap, document=number)
         ]
 
-    def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
-        """Compute one logit an entry, [entries, 1], in one run of the graph; raises as `Classifier.forward` does."""
-        return self.classifier.forward(entries)
+    def forward(self, entries: Sequence[Entry], *, beside: bool = False) -> NDArray[np.float32]:
+        """Compute one logit an entry, [entries, 1], in one run of the graph, as `Classifier.forward` does."""
+        return self.classifier.forward(entries, beside=beside)
 
     def finish(
         self, rows: NDArray[np.float32], entries: Sequence[Entry], *, top_n: int | None = None, raw_scores: bool = False

@@ -213,9 +213,7 @@ class Service:
 
     def _tell_memory(self) -> None:
         """Log the most memory that serving takes, and whether this container may have it."""
-        from runtime.batcher import LANES  # noqa: PLC0415 - as above
-
-        ceiling = ceiling_bytes(self._bundle.models, max_batch_tokens=self._max_batch_tokens, lanes=LANES)
+        ceiling = ceiling_bytes(self._bundle.models, max_batch_tokens=self._max_batch_tokens)
         limit = Cgroups().memory_limit()
         if ceiling is None:
             logger.info("the most memory is not known; `python3 -m runtime memory` measures it")

@@ -13,7 +13,6 @@ import runtime
 from builder import bundle, context, deployment, inputs, labels, layers, layout, limits, manifest, render
 from builder.footprint import Footprint
 from runtime import bundle as read
-from runtime.batcher import LANES
 from runtime.documentation import PAGE
 from runtime.footprint import ceiling_bytes
 from runtime.mounts import hiding
@@ -62,11 +61,12 @@ def test_both_packages_are_of_one_version() -> None:
     assert builder.__version__ == runtime.__version__
 
 
-def test_the_memory_of_the_label_is_what_the_server_says_at_its_start() -> None:
-    footprint = Footprint(load_bytes=10**8, token_bytes=20_000, pair_bytes=144)
+@pytest.mark.parametrize("load_bytes", [2 * 10**8, 512 * 2**20, 512 * 2**20 + 1, 10**9])
+def test_the_memory_of_the_label_is_what_the_server_says_at_its_start(load_bytes: int) -> None:
+    footprint = Footprint(load_bytes=load_bytes, token_bytes=20_000, pair_bytes=144)
     models = [replace(model, footprint=footprint) for model in MODELS]
     decoded = msgspec.json.decode(bundle.document(models), type=read.Bundle)
-    said = ceiling_bytes(decoded.models, max_batch_tokens=Settings().max_batch_tokens, lanes=LANES)
+    said = ceiling_bytes(decoded.models, max_batch_tokens=Settings().max_batch_tokens)
     assert data.image(*models).labels[labels.MEMORY_LABEL] == str(said)
 
 

@@ -31,13 +31,15 @@ class Model:
         batches: list[list[int]] | None = None,
     ) -> None:
         self.batches: list[list[int]] = [] if batches is None else batches
+        self.beside: list[bool] = []
         self.open = threading.Event()
         self.open.set()
         self._begun = threading.Semaphore(0)
         self._poison, self._death, self._blank = poison, death, blank
 
-    def forward(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
+    def forward(self, entries: Sequence[Entry], *, beside: bool) -> NDArray[np.float32]:
         numbers = [item.ids[0] for item in entries]
+        self.beside.append(beside)
         self._begun.release()
         self.open.wait(LIMIT_S)
         self.batches.append(numbers)
@@ -128,6 +130,30 @@ def test_entries_of_two_groups_do_not_share_a_batch() -> None:
         async with batcher_of(model) as batcher:
             await batcher.run("0", [entry(number, group=number % 2) for number in range(4)])
         assert sorted(model.batches) == [[0, 2], [1, 3]]
+
+    running(test())
+
+
+def test_a_run_has_the_whole_processor_where_nothing_runs_beside_it_or_waits() -> None:
+    async def test() -> None:
+        model = Model()
+        async with batcher_of(model) as batcher:
+            tasks = await occupied(batcher, model)
+            model.open.set()
+            await asyncio.gather(*tasks)
+            await batcher.run("0", [entry(1)])
+            await batcher.run("0", [entry(2)])
+        assert model.beside == [False, True, False, False]
+
+    running(test())
+
+
+def test_a_request_of_several_batches_has_half_of_the_processor_for_each() -> None:
+    async def test() -> None:
+        model = Model()
+        async with batcher_of(model, budget=4) as batcher:
+            await batcher.run("0", [entry(1), entry(2), entry(3), entry(4)])
+        assert model.beside[:3] == [True, True, True]
 
     running(test())
 
@@ -231,6 +257,7 @@ def test_each_batch_is_reported() -> None:
         ran: list[Ran] = []
         async with batcher_of(Model(), ran=ran) as batcher:
             await batcher.run("0", [entry(1, length=4), entry(2, length=6)])
+            await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert [(batch.entries, batch.tokens, batch.waiting) for batch in ran] == [(2, 12, 0)]
 

@@ -84,11 +84,11 @@ def test_the_ceiling_is_not_far_above_what_is_taken(wide: Path) -> None:
 
 
 def test_a_ceiling_is_not_known_without_footprints(folders: Folders) -> None:
-    assert ceiling_bytes(read_bundle(folders.bundle).models, max_batch_tokens=512, lanes=2) is None
+    assert ceiling_bytes(read_bundle(folders.bundle).models, max_batch_tokens=512) is None
 
 
 def test_the_ceiling_is_told_at_the_start(wide: Path) -> None:
-    ceiling = ceiling_bytes(read_bundle(wide).models, max_batch_tokens=512, lanes=2)
+    ceiling = ceiling_bytes(read_bundle(wide).models, max_batch_tokens=512)
     assert ceiling is not None
     with running_server(wide, max_batch_tokens="512") as server:
         assert any(f"memory: at most {ceiling // 10**6} MB" in line for line in server.log)

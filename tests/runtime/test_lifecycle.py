@@ -116,10 +116,10 @@ def test_a_thread_that_dies_ends_the_process_with_1_and_answers_first(folders: F
         import sys, threading
         from runtime import __main__, embedder
         forward = embedder.Embedder.forward
-        def dying(self, entries):
+        def dying(self, entries, *, beside=False):
             if threading.current_thread().name.startswith("lane"):
                 raise SystemExit("died")
-            return forward(self, entries)
+            return forward(self, entries, beside=beside)
         embedder.Embedder.forward = dying
         sys.exit(__main__.main([]))
     """

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,7 @@ from runtime.session import Session, session_options
 from runtime.tokenizer import Entry
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
+from tests.support.checkout import ROOT
 
 TOLERANCE = 1e-5
 IDS = (tiny.CLS, 8, 9, tiny.SEP)
@@ -46,16 +49,44 @@ def message_of(graph: Path, inputs: dict[str, Input], *, output: str) -> str:
 
 
 @pytest.mark.parametrize(("spins", "allowed"), [(True, "1"), (False, "0")])
-def test_threads_wait_busily_where_they_may_and_for_a_moment(spins: bool, allowed: str) -> None:
+def test_threads_wait_busily_where_they_may_and_not_beyond_a_run(spins: bool, allowed: str) -> None:
     options = session_options(3, spins=spins)
     assert options.intra_op_num_threads == 3
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == allowed
-    assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "20"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_the_named_output_is_computed(folders: Folders) -> None:
     session = session_of(folders.embedder / "onnx" / "model.onnx", EVERY, output="last_hidden_state")
     np.testing.assert_allclose(session.run(one_text(*IDS))[0], tiny.states(IDS), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_graph_that_is_loaded_twice_computes_the_same_beside_another_run(folders: Folders, beside: bool) -> None:
+    graph = folders.embedder / "onnx" / "model.onnx"
+    session = Session(graph, inputs=EVERY, output="last_hidden_state", threads=2, twice=True)
+    np.testing.assert_allclose(session.run(one_text(*IDS), beside=beside)[0], tiny.states(IDS), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("threads", "twice", "more"), [(4, True, 3 + 1), (4, False, 3), (1, True, 0)])
+def test_a_second_copy_has_half_of_the_threads(folders: Folders, threads: int, twice: bool, more: int) -> None:
+    graph = folders.embedder / "onnx" / "model.onnx"
+    script = f"""if True:
+        import time
+        from pathlib import Path
+        from runtime.session import Session
+        from tests.runtime.test_session import EVERY
+        def count():
+            return len(list(Path("/proc/self/task").iterdir()))
+        graph, before = Path({str(graph)!r}), count()
+        session = Session(graph, inputs=EVERY, output="last_hidden_state", threads={threads}, twice={twice})
+        deadline = time.monotonic() + 10  # the kernel lists a thread for a moment after it is joined
+        while count() - before > {more} and time.monotonic() < deadline:
+            pass
+        print(count() - before)
+    """
+    counted = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(counted.stdout) == more
 
 
 def test_a_graph_gets_the_integers_that_it_asks_for(tmp_path: Path) -> None:
