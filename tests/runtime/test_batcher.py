@@ -32,6 +32,7 @@ class Model:
     ) -> None:
         self.batches: list[list[int]] = [] if batches is None else batches
         self.beside: list[bool] = []
+        self.threads: list[str] = []
         self.open = threading.Event()
         self.open.set()
         self._begun = threading.Semaphore(0)
@@ -40,6 +41,7 @@ class Model:
     def forward(self, entries: Sequence[Entry], *, beside: bool) -> NDArray[np.float32]:
         numbers = [item.ids[0] for item in entries]
         self.beside.append(beside)
+        self.threads.append(threading.current_thread().name)
         self._begun.release()
         self.open.wait(LIMIT_S)
         self.batches.append(numbers)
@@ -58,9 +60,17 @@ class Model:
 
 @asynccontextmanager
 async def batcher_of(
-    *models: Model, ran: list[Ran] | None = None, deaths: list[BaseException] | None = None, budget: int = 64
+    *models: Model,
+    ran: list[Ran] | None = None,
+    deaths: list[BaseException] | None = None,
+    budget: int = 64,
+    standstill_s: float = 0,
 ) -> AsyncIterator[Batcher]:
-    batcher = Batcher(on_batch=([] if ran is None else ran).append, on_death=([] if deaths is None else deaths).append)
+    batcher = Batcher(
+        on_batch=([] if ran is None else ran).append,
+        on_death=([] if deaths is None else deaths).append,
+        standstill_s=standstill_s,
+    )
     for number, model in enumerate(models):
         batcher.add(str(number), model, max_batch_tokens=budget, run_cost_tokens=8)
     try:
@@ -154,6 +164,48 @@ def test_a_request_of_several_batches_has_half_of_the_processor_for_each() -> No
         async with batcher_of(model, budget=4) as batcher:
             await batcher.run("0", [entry(1), entry(2), entry(3), entry(4)])
         assert model.beside[:3] == [True, True, True]
+
+    running(test())
+
+
+@pytest.mark.parametrize(
+    ("standstill_s", "numbers", "expected"),
+    [(LIMIT_S, [2], "MainThread"), (LIMIT_S, [2, 3], "lane"), (0, [2], "lane")],
+)
+def test_one_entry_that_does_not_take_long_is_run_on_the_event_loop(
+    standstill_s: float, numbers: list[int], expected: str
+) -> None:
+    async def test() -> None:
+        model = Model()
+        async with batcher_of(model, standstill_s=standstill_s) as batcher:
+            await batcher.run("0", [entry(1)])  # how long one takes is not known yet
+            answer = await batcher.run("0", [entry(number) for number in numbers])
+        assert answer.rows.tolist() == [[number] for number in numbers]
+        assert [name.partition("-")[0] for name in model.threads] == ["lane", expected]
+
+    running(test())
+
+
+def test_an_entry_that_fails_on_the_event_loop_fails_alone() -> None:
+    async def test() -> None:
+        async with batcher_of(Model(poison=2), standstill_s=LIMIT_S) as batcher:
+            await batcher.run("0", [entry(1)])
+            with pytest.raises(InferenceError, match="poison"):
+                await batcher.run("0", [entry(2)])
+            assert (await batcher.run("0", [entry(3)])).rows.tolist() == [[3]]
+
+    running(test())
+
+
+def test_what_comes_while_others_run_waits_for_a_lane() -> None:
+    async def test() -> None:
+        model = Model()
+        async with batcher_of(model, standstill_s=LIMIT_S) as batcher:
+            before = await occupied(batcher, model)
+            waiting = await asked(batcher, "0", entry(1))
+            model.open.set()
+            await asyncio.gather(waiting, *before)
+        assert [name.partition("-")[0] for name in model.threads] == ["lane"] * 3
 
     running(test())
 
