@@ -120,7 +120,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def is_small(self) -> bool:
-        """Whether its weights may be there twice, for two runs at a time; large ones gain 6% by it, and lose memory."""
+        """Whether its weights may be there twice, for two runs at a time; large ones gain less by it."""
         size_bytes = sum(file.size_bytes for file in self.files.values())
         return (size_bytes if self.footprint is None else self.footprint.load_bytes) <= _SMALL_BYTES
 

@@ -5,42 +5,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 
 from builder.footprint import estimate
-from examples.bert_graph import BertConfig, Weights, embedding_model
+from examples.bert_graph import BertConfig, embedding_model
 from runtime.bundle import read_bundle
 from runtime.footprint import ceiling_bytes
 from tests.runtime import tiny
 from tests.runtime.conftest import Folders
 from tests.runtime.server import run_command, running_server
+from tests.support import random_bert
 
 LENGTH = 512
 CONFIG = {"hidden_size": 256, "num_attention_heads": 8, "intermediate_size": 1024}
 LAYERS = 2
 WORDS = 20_000
-
-
-def random_weights() -> Weights:
-    """Make the weights of a small BERT, by the names that its graph is built from."""
-    hidden, inner = CONFIG["hidden_size"], CONFIG["intermediate_size"]
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings": (WORDS, hidden),
-        "embeddings.position_embeddings": (LENGTH, hidden),
-        "embeddings.token_type_embeddings": (2, hidden),
-        "embeddings.LayerNorm": (hidden,),
-    }
-    for layer in range(LAYERS):
-        prefix = f"encoder.layer.{layer}"
-        parts = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
-        shapes |= {f"{prefix}.{part}": (hidden, hidden) for part in parts}
-        shapes |= {f"{prefix}.{part}LayerNorm": (hidden,) for part in ("attention.output.", "output.")}
-        shapes |= {f"{prefix}.intermediate.dense": (inner, hidden), f"{prefix}.output.dense": (hidden, inner)}
-    random = np.random.default_rng(20261124)
-    weights = {f"{name}.weight": random.normal(0, 0.02, shape).astype(np.float32) for name, shape in shapes.items()}
-    return weights | {f"{name}.bias": np.zeros(shape[0], np.float32) for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +30,16 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_tokenizer(folder)
     heads = CONFIG["num_attention_heads"]
     config = BertConfig(num_hidden_layers=LAYERS, num_attention_heads=heads, layer_norm_eps=1e-12)
+    weights = random_bert.weights(
+        hidden=CONFIG["hidden_size"],
+        layers=LAYERS,
+        intermediate=CONFIG["intermediate_size"],
+        words=WORDS,
+        positions=LENGTH,
+    )
     graph = folder / "onnx" / "model.onnx"
     graph.parent.mkdir()
-    onnx.save(embedding_model(random_weights(), config=config), graph)
+    onnx.save(embedding_model(weights, config=config), graph)
     footprint = estimate(CONFIG, size_bytes=graph.stat().st_size, has_full_weights=True, has_logits=False)
     assert footprint is not None
     entry = tiny.embedder_entry(
