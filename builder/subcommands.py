@@ -240,10 +240,10 @@ def prune(console: Console, /, *, force: bool) -> None:
 @click.pass_obj
 def schema(console: Console, /, *, report: bool) -> None:
     """Print the JSON Schema of the manifest, for editors, or that of the report."""
-    from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
-    from builder import report as reports  # noqa: PLC0415
+    from builder import report as reports  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import schema as manifests  # noqa: PLC0415
 
-    console.result(reports.schema() if report else manifest.schema())
+    console.result(reports.schema() if report else manifests.text())
 
 
 ALL = (plan, render, push, lock, verify, sbom, cache, serve, prune, schema)
