@@ -83,7 +83,8 @@ def plan(subject: Subject) -> Planned:
         unlocked = list(_unlocked(settings))
         made = None if unlocked else pipeline.make_plan(pipeline.draft(settings), settings)
     except BuildImageError as error:
-        return Planned(looked=Looked(findings=(Finding.of("manifest", error),)), images=None)
+        found = Finding.of("manifest", error, otherwise=f"edit `{settings.models}`; README.md describes each key")
+        return Planned(looked=Looked(findings=(found,)), images=None)
     if made is None:
         message = f"`{settings.lock_path}` is not what `{settings.models}` wants: {'; '.join(unlocked)}"
         hint = f"run `build-image lock --models {settings.models}` and commit `{settings.lock_path.name}`"
@@ -193,7 +194,7 @@ def _registry(subject: Subject, host: str, paths: Sequence[str], login: Credenti
             who = f"`{login.username}`" if login.username else "whoever has this login" if login.secret else "anybody"
             found.append(Finding(check="registry", message=f"`{host}` lets {who} push to `{path}`"))
     except BuildImageError as error:
-        found.append(Finding.of("registry", error))
+        found.append(Finding.of("registry", error, otherwise=f"ask who runs `{host}`"))
     finally:
         registry.close()
     return Looked(findings=tuple(found), skews_s={f"`{host}`": registry.skew_s})

@@ -63,13 +63,14 @@ def _finished(name: str, look: "Future[Looked]", deadline: float, limit_s: float
         silence = f"{f'`{whose}`' if whose else 'it'} does not answer within {limit_s:g} s"
         return Looked(findings=(Finding.of(check, UnreachableError(silence, hint=_NAMES_HINT)),))
     except BuildImageError as error:
-        return Looked(findings=(Finding.of(check, error),))
+        return Looked(findings=(Finding.of(check, error, otherwise="look at the engine's log"),))
 
 
 def clock(skews_s: Mapping[str, float]) -> Finding:
     """Compare this machine's clock with the others': where it agrees with one of them, another one is wrong."""
     if not skews_s:
-        return Finding(check="clock", state="warning", message="nobody answered whom it could be compared with")
+        message, hint = "nobody answered whom it could be compared with", "make one of the others reachable first"
+        return Finding(check="clock", state="warning", message=message, hint=hint)
     off = {name: skew for name, skew in skews_s.items() if abs(skew) > SKEW_LIMIT_S}
     if not off:
         return Finding(check="clock", message=f"within {SKEW_LIMIT_S:g} s of {', '.join(skews_s)}")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 
 from builder.console import columns
-from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
+from builder.errors import BuildImageError, FailedError, InputError, ProblemsError, UnreachableError
 
 VERSION = 1
 
@@ -27,9 +27,12 @@ class Finding:
     exit_code: int = 0
 
     @classmethod
-    def of(cls, check: str, error: BuildImageError) -> Self:
-        """Make a problem of an error."""
-        return cls(check=check, state="problem", message=error.message, hint=error.hint, exit_code=error.exit_code)
+    def of(cls, check: str, error: BuildImageError, *, otherwise: str | None = None) -> Self:
+        """Make a problem of an error; `otherwise` helps where the error says nothing of what does."""
+        hint = error.hint or otherwise
+        if isinstance(error, ProblemsError):
+            hint = "; ".join(dict.fromkeys(problem.hint for problem in error.problems if problem.hint)) or hint
+        return cls(check=check, state="problem", message=error.message, hint=hint, exit_code=error.exit_code)
 
     def shown(self, redact: Callable[[str], str]) -> "Finding":
         """Return it without what must not be shown."""

@@ -267,7 +267,7 @@ def doctor(console: Console, /, form: str, models: Path | None, **flags: Any) ->
 
     That is the Docker Engine, its BuildKit, image store and disk, the manifest and its lock, each registry that it
     pushes to, the Hub and its token, certificates and the clock. Nothing is built, downloaded or changed: a registry is
-    asked by beginning an upload and taking it back. It ends within 40 seconds, whoever does not answer.
+    asked by beginning an upload and taking it back. Nobody is waited for longer than 30 seconds.
 
     \b
     It ends with 0 where there is no problem (warnings are none), else with the first of these that it found:

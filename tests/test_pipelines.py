@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ def complaints(schema: str, document: Path) -> str:
     command = [str(pipelines.program("check-jsonschema")), "--builtin-schema", f"vendor.{schema}", str(document)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if ended.returncode == 0 else ended.stdout + ended.stderr
+
+
+def shown(heading: str) -> Any:
+    """Return what the README shows as a file below one of its headings."""
+    section = (ROOT / "README.md").read_text().partition(f"\n### {heading}\n")[2]
+    (block, *_) = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    return yaml.load(textwrap.dedent(block), Loader=yaml.BaseLoader)  # noqa: S506 - `on` stays a word
 
 
 def written(folder: Path, document: object) -> Path:
@@ -50,6 +58,20 @@ def test_the_hook_is_one_by_pre_commit_itself() -> None:
         subprocess.run([pipelines.program("pre-commit"), "validate-manifest", pipelines.HOOKS], check=False).returncode
         == 0
     )
+
+
+def test_what_the_readme_shows_is_taken_by_those_who_read_it(tmp_path: Path) -> None:
+    assert complaints("github-workflows", written(tmp_path, shown("GitHub"))) == ""
+    assert complaints("gitlab-ci", written(tmp_path, shown("GitLab"))) == ""
+    command = [str(pipelines.program("pre-commit")), "validate-config", str(written(tmp_path, shown("pre-commit")))]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_what_the_readme_gives_the_action_and_the_component_are_inputs_of_theirs() -> None:
+    _, step, _ = shown("GitHub")["jobs"]["images"]["steps"]
+    assert set(step["with"]) <= set(yaml.safe_load(pipelines.ACTION.read_text())["inputs"])
+    header, _ = pipelines.component()
+    assert set(shown("GitLab")["include"][0]["inputs"]) <= set(header["spec"]["inputs"])
 
 
 def test_no_input_of_the_action_gets_into_a_script() -> None:

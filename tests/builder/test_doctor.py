@@ -55,6 +55,7 @@ def found(project: Project, *flags: str, **variables: str) -> tuple[int, list[di
     assert err == ""
     read = json.loads(out)
     assert read["exit_code"] == code
+    assert [each for each in read["findings"] if (each["state"] == "ok") != (each["hint"] is None)] == []
     return code, read["findings"]
 
 

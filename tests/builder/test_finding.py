@@ -3,13 +3,21 @@ import json
 import pytest
 
 from builder import finding
-from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
+from builder.errors import BuildImageError, FailedError, InputError, Problem, ProblemsError, UnreachableError
 from builder.finding import Finding
 
 GOOD = Finding(check="engine", message="Docker Engine 28.5.1")
 DOUBTFUL = Finding(check="disk", state="warning", message="little room", hint="free some")
 AWAY = Finding.of("Hub", UnreachableError("nobody is there", hint="knock again"))
 WRONG = Finding.of("certificates", InputError("models.yaml:2: `a`\nmodels.yaml:3: `b`"))
+
+
+def test_what_helps_with_several_problems_is_told_once() -> None:
+    problems = [
+        Problem(file="m", message=text, hint=hint) for text, hint in (("a", "do x"), ("b", None), ("c", "do x"))
+    ]
+    assert Finding.of("manifest", ProblemsError(problems), otherwise="edit it").hint == "do x"
+    assert Finding.of("manifest", ProblemsError(problems[1:2]), otherwise="edit it").hint == "edit it"
 
 
 def test_each_finding_is_a_line_and_what_is_not_ok_has_its_hint_below() -> None:
