@@ -5,9 +5,11 @@ A registry is asked by beginning an upload and taking it back, and a Hub by aski
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from builder import credentials, disk, lock, lockfile, manifest, network, pipeline, publication
@@ -17,7 +19,7 @@ from builder.clock import skew_s
 from builder.console import Console, size
 from builder.disk import Need
 from builder.engine import Engine
-from builder.errors import BuildImageError, FailedError, InputError
+from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
 from builder.finding import Finding
 from builder.labels import MODELS_LABEL
 from builder.plan import ImagePlan
@@ -104,14 +106,13 @@ def _unlocked(settings: Settings) -> Iterator[str]:
     yield from lock.other_wishes(read, previous, names=on_hub)
 
 
-def engine(subject: Subject, planned: Callable[[], Planned]) -> Looked:
-    """Look at the Docker Engine, its BuildKit, how it stores images, and whether what is `planned` has room there."""
+def engine(subject: Subject) -> Looked:
+    """Look at the Docker Engine, its BuildKit and how it stores images."""
     with Engine.connect(timeout_s=subject.timeout_s) as host:
         headers, about = host.ping(), host.ask("cannot ask the engine about itself", "info")
         where = f"Docker Engine {host.version} at `{host.address}`, {host.platform}"
-        found = [Finding(check="engine", message=where), _buildkit(headers), _store(about)]
-        found.append(_room(host, planned))
-    return Looked(findings=tuple(found), skews_s={"the engine": skew_s(headers)})
+    found = (Finding(check="engine", message=where), _buildkit(headers), _store(about))
+    return Looked(findings=found, skews_s={"the engine": skew_s(headers)})
 
 
 def _buildkit(headers: Mapping[str, str]) -> Finding:
@@ -132,12 +133,21 @@ def _store(about: Mapping[str, Any]) -> Finding:
     return Finding(check="store", message=f"{kind}, with `{driver}`")
 
 
-def _room(host: Engine, planned: Callable[[], Planned]) -> Finding:
-    root = host.local_root()
+def room(subject: Subject, planned: Callable[[], Planned]) -> Looked:
+    """Look whether what is `planned` has room on the engine's disk; an engine that is away is told elsewhere."""
+    try:
+        with Engine.connect(timeout_s=subject.timeout_s) as host:
+            root, held = host.local_root(), disk.models_of(host.images(label=MODELS_LABEL))
+    except BuildImageError:
+        return Looked(findings=())
     if root is None:
-        return Finding(check="disk", message="the engine is on another machine: its free space can't be told")
-    held = disk.models_of(host.images(label=MODELS_LABEL))
-    images, free_bytes = planned().images, disk.free(root)
+        message = "the engine is on another machine: its free space can't be told"
+        return Looked(findings=(Finding(check="disk", message=message),))
+    return Looked(findings=(_room(root, planned().images, held),))
+
+
+def _room(root: Path, images: Sequence[ImagePlan] | None, held: Collection[str]) -> Finding:
+    free_bytes = disk.free(root)
     need = Need(parts={}) if images is None else disk.predict(images, held=held)
     try:
         disk.require(need, free_bytes, place=f"the engine's disk (`{root}`)", hint=disk.ENGINE_HINT)
@@ -188,16 +198,22 @@ def _registry(subject: Subject, host: str, paths: Sequence[str], login: Credenti
     if login.warning:
         hint = f"log in with `docker login {host}`, or set REGISTRY_USER and REGISTRY_PASSWORD"
         found.append(Finding(check="registry", state="warning", message=login.warning, hint=hint))
-    try:
+    with closing(registry):
         for path in paths:
-            registry.check_push(path)
-            who = f"`{login.username}`" if login.username else "whoever has this login" if login.secret else "anybody"
-            found.append(Finding(check="registry", message=f"`{host}` lets {who} push to `{path}`"))
-    except BuildImageError as error:
-        found.append(Finding.of("registry", error, otherwise=f"ask who runs `{host}`"))
-    finally:
-        registry.close()
+            found.append(_pushed(registry, path))
+            if found[-1].exit_code == UnreachableError.exit_code:
+                break  # the other repositories are away with it
     return Looked(findings=tuple(found), skews_s={f"`{host}`": registry.skew_s})
+
+
+def _pushed(registry: Registry, path: str) -> Finding:
+    login = registry.login
+    try:
+        registry.check_push(path)
+    except BuildImageError as error:
+        return Finding.of("registry", error, otherwise=f"ask who runs `{registry.host}`")
+    who = f"`{login.username}`" if login.username else "whoever has this login" if login.secret else "anybody"
+    return Finding(check="registry", message=f"`{registry.host}` lets {who} push to `{path}`")
 
 
 def hubs(subject: Subject) -> dict[str, Look]:

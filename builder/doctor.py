@@ -18,6 +18,7 @@ LIMIT_S = 30.0
 SKEW_LIMIT_S = 60.0  # what registries forgive where they judge when a token was made
 _CLOCK_HINT = "set the clock: `sudo timedatectl set-ntp true`; of a virtual machine, restart it"
 _NAMES_HINT = "check the name servers and HTTPS_PROXY; a name that is looked up for ever is one reason"
+_AGAIN_HINT = "run it again: a local model's files are read once and then remembered; else look at the engine's log"
 
 AnswerT = TypeVar("AnswerT")
 
@@ -31,7 +32,11 @@ def examine(subject: Subject, *, limit_s: float) -> list[Finding]:
     def planned() -> checks.Planned:
         return plan.result(max(0.0, deadline - time.monotonic()))
 
-    looks: dict[str, Look] = {"engine": lambda: checks.engine(subject, planned), "manifest": lambda: planned().looked}
+    looks: dict[str, Look] = {
+        "engine": lambda: checks.engine(subject),
+        "disk": lambda: checks.room(subject, planned),
+        "manifest": lambda: planned().looked,
+    }
     if certificates.are_ok:
         looks |= {**checks.registries(subject), **checks.hubs(subject)}
     running = {name: _started(look) for name, look in looks.items()}
@@ -60,8 +65,9 @@ def _finished(name: str, look: "Future[Looked]", deadline: float, limit_s: float
     try:
         return look.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
-        silence = f"{f'`{whose}`' if whose else 'it'} does not answer within {limit_s:g} s"
-        return Looked(findings=(Finding.of(check, UnreachableError(silence, hint=_NAMES_HINT)),))
+        message = f"`{whose}` does not answer within {limit_s:g} s" if whose else f"not done within {limit_s:g} s"
+        error = UnreachableError(message, hint=_NAMES_HINT if whose else _AGAIN_HINT)
+        return Looked(findings=(Finding.of(check, error),))
     except BuildImageError as error:
         return Looked(findings=(Finding.of(check, error, otherwise="look at the engine's log"),))
 

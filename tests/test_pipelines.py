@@ -53,6 +53,12 @@ def test_the_component_is_one_by_gitlab_s_schema_as_it_stands_and_filled_in(tmp_
     assert "junitt" in complaints("gitlab-ci", written(tmp_path, header | jobs))
 
 
+def test_every_variable_of_the_component_is_a_text() -> None:
+    _, jobs = pipelines.component(source="x", push=True, jobs=2)
+    given = dict(pipelines.variables(jobs["build-image"]))
+    assert (given["INPUT_PUSH"], given["INPUT_JOBS"], given["INPUT_LOCKED"]) == ("true ", "2 ", "true ")
+
+
 def test_the_hook_is_one_by_pre_commit_itself() -> None:
     assert (
         subprocess.run([pipelines.program("pre-commit"), "validate-manifest", pipelines.HOOKS], check=False).returncode

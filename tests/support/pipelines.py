@@ -127,7 +127,9 @@ def _text(value: object) -> str:
 def variables(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the variables of a job as its shell has them."""
     for name, value in job["variables"].items():
-        yield name, _text(value["value"] if isinstance(value, dict) else value)
+        text = value["value"] if isinstance(value, dict) else value
+        assert isinstance(text, str), f"{name} is {text!r}, which GitLab refuses"
+        yield name, text
 
 
 def run_job(job: Mapping[str, Any], folder: Path, *, environment: Mapping[str, str]) -> tuple[int, str]:
