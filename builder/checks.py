@@ -81,20 +81,25 @@ def plan(subject: Subject) -> Planned:
         found = Finding(check="manifest", message=f"there is no `{subject.settings.models}` here, so none is looked at")
         return Planned(looked=Looked(findings=(found,)), images=None)
     settings = subject.settings
+    images = None
     try:
-        unlocked = list(_unlocked(settings))
-        made = None if unlocked else pipeline.make_plan(pipeline.draft(settings), settings)
+        changes = list(_unlocked(settings))
+        if not changes:
+            draft = pipeline.draft(settings)
+            changes = list(lock.differences(draft.previous, draft.lock))
+            images = pipeline.make_plan(draft, settings).images
     except BuildImageError as error:
         found = Finding.of("manifest", error, otherwise=f"edit `{settings.models}`; README.md describes each key")
         return Planned(looked=Looked(findings=(found,)), images=None)
-    if made is None:
-        message = f"`{settings.lock_path}` is not what `{settings.models}` wants: {'; '.join(unlocked)}"
+    if changes or images is None:
+        message = f"`{settings.lock_path}` is not what `{settings.models}` wants: {'; '.join(changes)}"
         hint = f"run `build-image lock --models {settings.models}` and commit `{settings.lock_path.name}`"
         found = Finding(check="manifest", state="warning", message=message, hint=hint)
-        return Planned(looked=Looked(findings=(found,)), images=None)
-    models = {model.name for image in made.images for model in image.models}
-    told = f"`{settings.models}` is locked; models: {len(models)}, images: {len(made.images)}"
-    return Planned(looked=Looked(findings=(Finding(check="manifest", message=told),)), images=made.images)
+    else:
+        models = {model.name for image in images for model in image.models}
+        told = f"`{settings.models}` is locked; models: {len(models)}, images: {len(images)}"
+        found = Finding(check="manifest", message=told)
+    return Planned(looked=Looked(findings=(found,)), images=images)
 
 
 def _unlocked(settings: Settings) -> Iterator[str]:

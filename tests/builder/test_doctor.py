@@ -18,6 +18,7 @@ from builder.settings import Settings
 from tests.engine import registry as registries
 from tests.engine.registry import PASSWORD, USER, Registry
 from tests.runtime.server import free_port
+from tests.support import lookalikes
 from tests.support import project as projects
 from tests.support.hub_server import ACCOUNT, WHO_AM_I, Failure, HubServer, Silence
 from tests.support.project import Project
@@ -109,6 +110,17 @@ def test_a_manifest_that_is_not_locked_is_a_warning_and_no_hub_is_asked_for_it(p
         "run `build-image lock --models models.yaml` and commit `models.lock`",
     )
     assert [request.path for request in project.hub.requests if request.path.startswith("/api/models/")] == []
+
+
+def test_a_local_model_that_has_changed_since_is_a_warning(project: Project) -> None:
+    lookalikes.write_reranker(project.folder / "model")
+    content = {"version": 1, "models": {"m": {"task": "reranker", "path": "model"}}, "images": {"i": {"models": ["m"]}}}
+    (project.folder / "models.yaml").write_text(json.dumps(content))
+    assert project.run("lock")[0] == 0
+    (project.folder / "model/README.md").write_text("another")
+    _, findings = found(project)
+    ((state, message),) = of("manifest", findings)
+    assert (state, "`models.lock` is not what `models.yaml` wants: models.m" in message) == ("warning", True)
 
 
 def test_problems_of_the_manifest_are_told_and_stop_no_other_look(project: Project) -> None:
@@ -252,9 +264,15 @@ def test_a_wrong_clock_is_a_problem(project: Project, ahead_s: int, told: str) -
 
 
 def test_a_clock_that_others_agree_with_is_not_the_wrong_one() -> None:
-    judged = doctor.clock({"the engine": 0.4, "`hub`": -700.0})
-    assert (judged.state, judged.message) == ("warning", "this machine is 11 min behind `hub`")
-    assert str(judged.hint).startswith("this machine agrees with the engine: ")
+    judged = doctor.clock({"`registry.example.com`": 0.4, "`https://hub.example.com`": -700.0})
+    assert (judged.state, judged.message) == ("warning", "this machine is 11 min behind `https://hub.example.com`")
+    assert str(judged.hint).startswith("this machine agrees with `registry.example.com`: ")
+
+
+@pytest.mark.parametrize("here", ["the engine", "`127.0.0.1:5000`", "`localhost:5000`", "`[::1]:5000`"])
+def test_who_may_have_the_very_same_clock_proves_nothing_by_agreeing(here: str) -> None:
+    judged = doctor.clock({here: 0.0, "`https://hub.example.com`": -700.0})
+    assert (judged.state, judged.exit_code) == ("problem", 2)
 
 
 def test_a_clock_that_nobody_can_be_compared_with_is_a_warning(project: Project) -> None:
