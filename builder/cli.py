@@ -58,8 +58,10 @@ def command(context: click.Context, /, **flags: Any) -> None:  # noqa: ANN401 - 
     cached = {**shared, "build_network": flags["build_network"], "no_cache": flags["no_cache"]}
     context.default_map = dict.fromkeys(("render", "lock", "serve", "plan"), shared) | {"cache": cached}
     context.default_map["push"] = {**shared, "report": flags["report"]}
+    context.default_map["doctor"] = {name: flags[name] for name in ("images", "ca_bundle")}
     if context.get_parameter_source("models") is ParameterSource.COMMANDLINE:
-        context.default_map["verify"] = {"models": flags["models"]}  # which reads no manifest unless told to
+        for name in ("verify", "doctor"):  # which read no manifest unless told to, or where it is there
+            context.default_map.setdefault(name, {})["models"] = flags["models"]
     if flags["push"] and flags["build_only"]:
         raise InputError("only what was tested is pushed", hint="leave out --build-only or --push")
     if context.invoked_subcommand is None:

@@ -114,6 +114,12 @@ class Engine(ImageStore):
         """Close the idle connections."""
         self._client.close()
 
+    def ping(self) -> Mapping[str, str]:
+        """Ask for nothing but an answer, and return its headers: `Builder-Version` is `2` where BuildKit builds."""
+        with _translated("cannot ask the engine"):
+            response = self._client.get(f"{self._client.base_url}/_ping", timeout=self._client.timeout)
+        return dict(response.headers)
+
     def open_session(self, headers: Sequence[tuple[str, str]]) -> ByteStream:
         """Open a BuildKit session: a connection on which the engine then calls as an HTTP/2 client."""
         with _translated("cannot open a build session"):

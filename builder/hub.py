@@ -21,7 +21,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.utils
 
-from builder import card
+from builder import card, clock
 from builder.errors import BuildImageError, FailedError, InputError, UnreachableError
 from builder.repository import RepositoryFile, git_blob_id
 
@@ -54,7 +54,7 @@ def resolve(
     client = _Client(repo=repo, revision=revision, endpoints=_endpoints(endpoint), token=token, retries=retries)
     path = f"api/models/{quote(repo)}/revision/{quote(revision, safe='')}?blobs=true"
 
-    def listing(each: _Endpoint) -> HubRepository:
+    def listing(each: Endpoint) -> HubRepository:
         answer = client.get(f"{each.address}/{path}", has_token=each.has_token).json()
         listed = _parse_listing(answer, repo=repo, client=client.preferring(each))
         if _COMMIT.fullmatch(revision) and listed.revision != revision:
@@ -64,15 +64,12 @@ def resolve(
     return client.ask(listing)
 
 
-def _endpoints(addresses: str | None) -> tuple["_Endpoint", ...]:
+def _endpoints(addresses: str | None) -> tuple["Endpoint", ...]:
     """Return the Hubs to ask, in order.
 
     The token is the first one's, or belongs to another address of that host: a mirror is run by somebody else.
     """
-    constants = huggingface_hub.constants
-    listed = _split(addresses or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT) or [_PUBLIC_HUB]
-    if len(_split(constants.ENDPOINT)) != 1:
-        constants.ENDPOINT = listed[0]  # modules that are imported later take it for one address
+    listed = _listed(addresses)
     try:
         parts = [urlsplit(address) for address in listed]
     except ValueError as error:
@@ -80,9 +77,52 @@ def _endpoints(addresses: str | None) -> tuple["_Endpoint", ...]:
         raise InputError(f"HF_ENDPOINT has what is not a web address: {error}", hint=hint) from error
     home = parts[0]
     return tuple(
-        _Endpoint(address=part.geturl(), has_token=(part.scheme, part.hostname) == (home.scheme, home.hostname))
+        Endpoint(address=part.geturl(), has_token=(part.scheme, part.hostname) == (home.scheme, home.hostname))
         for part in parts
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """What a Hub says to who is at its door: the account of the token, empty where it does not tell, and its clock."""
+
+    is_refused: bool
+    account: str
+    skew_s: float | None
+
+
+def is_forbidden() -> bool:
+    """Tell whether the environment keeps huggingface_hub from asking: HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE."""
+    return bool(huggingface_hub.constants.HF_HUB_OFFLINE)
+
+
+def doors() -> tuple["Endpoint", ...]:
+    """Return the Hubs that are asked, in order; raises InputError where HF_ENDPOINT is none."""
+    return _endpoints(None)
+
+
+def visit(endpoint: "Endpoint", *, token: str | None, timeout_s: float) -> Visit:
+    """Ask one Hub, in one request, whose the token is; one that may not see it is asked without.
+
+    Raises InputError for a token or an address that can't be sent, UnreachableError where no Hub answers.
+    """
+    client = _Client(repo="", revision="", endpoints=(endpoint,), token=token, retries=0)
+    with client.translated_errors(endpoint):
+        answer = client.once(f"{endpoint.address}/api/whoami-v2", has_token=endpoint.has_token, timeout_s=timeout_s)
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            hint = "try again later, or check HF_ENDPOINT"
+            raise UnreachableError(f"the Hub at `{endpoint.shown}` answers HTTP {answer.status_code}", hint=hint)
+        account = str(answer.json()["name"]) if answer.status_code == HTTPStatus.OK else ""
+    is_refused = answer.status_code == HTTPStatus.UNAUTHORIZED
+    return Visit(is_refused=is_refused, account=account, skew_s=clock.skew_s(answer.headers))
+
+
+def _listed(addresses: str | None) -> list[str]:
+    constants = huggingface_hub.constants
+    listed = _split(addresses or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT) or [_PUBLIC_HUB]
+    if len(_split(constants.ENDPOINT)) != 1:
+        constants.ENDPOINT = listed[0]  # modules that are imported later take it for one address
+    return listed
 
 
 def _split(addresses: str) -> list[str]:
@@ -95,6 +135,7 @@ def trust(ca_bundle: Path) -> None:
     It is a setting of the process: huggingface_hub has one HTTP client, which takes its authorities from there.
     """
     os.environ["SSL_CERT_FILE"] = str(ca_bundle)
+    _listed(None)  # before what is imported now
     huggingface_hub.close_session()
 
 
@@ -122,7 +163,7 @@ def _licence(data: Mapping[str, Any], tags: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Endpoint:
+class Endpoint:
     """One Hub to ask, and whether it may see the token."""
 
     address: str
@@ -163,7 +204,7 @@ class HubRepository:
             size = f"{file.size_bytes} bytes, over {limit} MiB"
             raise InputError(f"`{path}` of `{self.source}` is too large to be read: {size}")
 
-        def content(each: _Endpoint) -> bytes:
+        def content(each: Endpoint) -> bytes:
             address = each.file_address(self.source, self.revision, path)
             answered = bytes(self.client.get(address, has_token=each.has_token).content)
             kind, expected = ("sha256", file.sha256) if file.sha256 else ("git blob id", file.blob_id)
@@ -181,7 +222,7 @@ class HubRepository:
         return io.BufferedReader(raw, buffer_size=_BUFFER_BYTES)
 
 
-def _other_bytes(difference: str, endpoint: _Endpoint) -> FailedError:
+def _other_bytes(difference: str, endpoint: Endpoint) -> FailedError:
     hint = "check HTTPS_PROXY and HF_ENDPOINT"
     blame = f"the Hub at `{endpoint.shown}`, or something between, sent other bytes"
     return FailedError(f"{difference}: {blame}", hint=hint)
@@ -197,7 +238,7 @@ class _RangeReader(io.RawIOBase):
     def __init__(self, *, repository: HubRepository, path: str) -> None:
         self._repository = repository
         self._path = path
-        self._locations: dict[_Endpoint, str] = {}
+        self._locations: dict[Endpoint, str] = {}
         self._size = repository.files[path].size_bytes
         self._position = 0
 
@@ -228,7 +269,7 @@ class _RangeReader(io.RawIOBase):
     def _fetch(self, start: int, end: int) -> bytes:
         return self._repository.client.ask(lambda endpoint: self._part(endpoint, start, end))
 
-    def _part(self, endpoint: _Endpoint, start: int, end: int) -> bytes:
+    def _part(self, endpoint: Endpoint, start: int, end: int) -> bytes:
         repository = self._repository
         address = endpoint.file_address(repository.source, repository.revision, self._path)
         location = self._locations.get(endpoint, address)
@@ -249,16 +290,16 @@ class _Client:
 
     repo: str
     revision: str
-    endpoints: tuple[_Endpoint, ...]
+    endpoints: tuple[Endpoint, ...]
     token: str | None = field(repr=False)
     retries: int
 
-    def preferring(self, endpoint: _Endpoint) -> "_Client":
+    def preferring(self, endpoint: Endpoint) -> "_Client":
         """Return a client that asks `endpoint` first."""
         others = tuple(each for each in self.endpoints if each != endpoint)
         return replace(self, endpoints=(endpoint, *others))
 
-    def ask(self, question: Callable[[_Endpoint], AnswerT]) -> AnswerT:
+    def ask(self, question: Callable[[Endpoint], AnswerT]) -> AnswerT:
         """Put a question to one endpoint after the other until one can answer it; raises what each said otherwise."""
         failures: list[BuildImageError] = []
         for endpoint in self.endpoints:
@@ -271,6 +312,13 @@ class _Client:
         if not others:
             raise first
         raise type(first)("; ".join(failure.message for failure in failures), hint=first.hint) from first
+
+    def once(self, address: str, *, has_token: bool, timeout_s: float) -> Any:  # noqa: ANN401 - as below
+        """Send a GET without another try, and return the answer whatever its status."""
+        utils: Any = huggingface_hub.utils
+        token = self.token if has_token and self.token else False
+        headers = utils.build_hf_headers(token=token, library_name="build-image")
+        return utils.get_session().get(address, headers=headers, timeout=timeout_s)
 
     def get(self, address: str, *, has_token: bool, first: int | None = None, last: int | None = None) -> Any:  # noqa: ANN401 - an httpx2.Response, whose import is slow
         """Send a GET, for the bytes `first` to `last` when given."""
@@ -285,7 +333,7 @@ class _Client:
         return answer
 
     @contextmanager
-    def translated_errors(self, endpoint: _Endpoint) -> Iterator[None]:
+    def translated_errors(self, endpoint: Endpoint) -> Iterator[None]:
         """Turn every failure of huggingface_hub and of HTTP into ours; none of our messages quotes a header."""
         import httpx2  # noqa: PLC0415 - slow to import, and a manifest of local folders needs none of it
         from huggingface_hub import errors  # noqa: PLC0415 - imports httpx2
@@ -311,7 +359,7 @@ class _Client:
             message = f"what answers at `{endpoint.shown}` is not a Hugging Face Hub"
             raise UnreachableError(message, hint=hint) from error
 
-    def _refusal(self, error: "HfHubHTTPError", endpoint: _Endpoint) -> BuildImageError:
+    def _refusal(self, error: "HfHubHTTPError", endpoint: Endpoint) -> BuildImageError:
         from huggingface_hub import errors  # noqa: PLC0415 - see translated_errors
 
         hub, page = f"the Hub at `{endpoint.shown}`", f"{endpoint.shown}/{self.repo}"

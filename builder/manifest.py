@@ -1,7 +1,6 @@
 """Own `models.yaml`: text to a frozen `Manifest`, with every problem found at once; no file of a model is read."""
 
 import difflib
-import json
 import os.path
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -280,8 +279,3 @@ def _check_members(read: Document, image: str, members: object, models: list[str
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def schema() -> str:
-    """Return the JSON Schema of the manifest."""
-    return json.dumps(Manifest.model_json_schema(), indent=2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder import __version__, ci, reporting
+from builder import __version__, ci, completion, reporting
 from builder import report as reports
 from builder.report import Report, Run
 from builder.reporting import Reporting
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from builder.console import Console
 
 PATH = click.Path(path_type=Path)
+MANIFEST = completion.MANIFEST
 _REPORTS = {
     "report": "Write a JSON report of the run.",
     "html": "Write the report as one HTML page.",
@@ -30,11 +31,23 @@ _REPORTS = {
 
 def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the flags that every reading of a manifest has."""
-    models = click.option("--models", type=PATH, default="models.yaml", show_default=True, help="The manifest.")
-    image = click.option("--image", "images", multiple=True, metavar="NAME", help="Only this image; may be repeated.")
+    models = click.option("--models", type=PATH, default=MANIFEST, show_default=True, help="The manifest.")
+    return models(choice_options(command))
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the choice of images and of the certificates that are trusted."""
+    image = click.option(
+        "--image",
+        "images",
+        multiple=True,
+        metavar="NAME",
+        help="Only this image; may be repeated.",
+        shell_complete=completion.images,
+    )
     trusted = "PEM certificates that downloads trust.  [default: PIP_CERT, SSL_CERT_FILE or REQUESTS_CA_BUNDLE]"
     ca_bundle = click.option("--ca-bundle", type=PATH, metavar="FILE", help=trusted)
-    return models(image(ca_bundle(command)))
+    return image(ca_bundle(command))
 
 
 def network_option(command: Callable[..., Any]) -> Callable[..., Any]:

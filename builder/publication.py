@@ -144,17 +144,25 @@ def _places(images: Sequence[ImagePlan]) -> list[Place]:
 
 def _logins(hosts: Sequence[str], settings: Settings, console: Console) -> dict[str, Credentials]:
     """Find the login for each registry, and show none of the secrets from now on."""
-    given = network.registry_login(settings.environment)
-    if given is not None and len(hosts) > 1:
-        hint = "choose images of one registry with --image, or use `docker login` for each"
-        raise InputError(f"REGISTRY_PASSWORD is for one registry, and these are {', '.join(hosts)}", hint=hint)
+    given = given_login(hosts, settings)
     logins = {}
     for host in hosts:
-        logins[host] = Credentials(username=given[0], secret=given[1]) if given else credentials.look_up(host)
+        logins[host] = given or credentials.look_up(host)
         console.hide([logins[host].secret])
         if logins[host].warning:
             console.warn(str(logins[host].warning))
     return logins
+
+
+def given_login(hosts: Sequence[str], settings: Settings) -> Credentials | None:
+    """Return the login of REGISTRY_USER, None where that is not set; raises InputError where it has several places."""
+    given = network.registry_login(settings.environment)
+    if given is None:
+        return None
+    if len(hosts) > 1:
+        hint = "choose images of one registry with --image, or use `docker login` for each"
+        raise InputError(f"REGISTRY_PASSWORD is for one registry, and these are {', '.join(hosts)}", hint=hint)
+    return Credentials(username=given[0], secret=given[1])
 
 
 def check_immutable(engine: Engine, registry: Registry, name: str) -> None:

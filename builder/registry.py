@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from builder import __version__
+from builder import __version__, clock
 from builder.api import Credentials
 from builder.errors import FailedError, InputError, UnreachableError, system_reason
 
@@ -71,10 +71,15 @@ class Registry:
         login: Credentials,
         ca_bundle: Path | None = None,
         wait: Callable[[float], None] = time.sleep,
+        waits_s: Sequence[float] = WAITS_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.host = host
         self.login = login
+        self.skew_s: float | None = None  # by how much this machine's clock was ahead of it at its last answer
         self._wait = wait
+        self._waits_s = waits_s
+        self._timeout_s = timeout_s
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"build-image/{__version__}"
@@ -143,7 +148,7 @@ class Registry:
 
     def _speaks_tls(self) -> bool:
         try:
-            self._session.get(f"{self._root}/v2/", timeout=TIMEOUT_S, verify=self._verify)
+            self._session.get(f"{self._root}/v2/", timeout=self._timeout_s, verify=self._verify)
         except requests.exceptions.SSLError as error:
             return "CERTIFICATE_VERIFY_FAILED" in str(error)
         except requests.RequestException:
@@ -189,7 +194,7 @@ class Registry:
         form: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send one request, again where the registry can't do it at the moment."""
-        for pause_s in (*WAITS_S, None):
+        for pause_s in (*self._waits_s, None):
             try:
                 answer = self._session.request(
                     method,
@@ -197,11 +202,12 @@ class Registry:
                     headers=headers,
                     params=parameters,
                     data=form,
-                    timeout=TIMEOUT_S,
+                    timeout=self._timeout_s,
                     verify=self._verify,
                 )
             except requests.RequestException as error:
                 raise self._unreachable(error) from None
+            self.skew_s = clock.skew_s(answer.headers)
             if answer.status_code not in _PASSING:
                 return answer
             if pause_s is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from builder import reference
+from builder import completion, reference
 from builder.errors import InputError
 from builder.options import PATH
 
@@ -67,7 +67,12 @@ _OPTIONS = (
     click.option("--cpus", type=click.IntRange(min=1), help="Its limit of CPUs.  [default: 2; of compose: none]"),
     click.option("--internal", "is_internal", is_flag=True, help="compose: a network that nothing leaves or enters."),
     click.option("--replicas", type=click.IntRange(min=1), help="stack, kubernetes: how many servers.  [default: 2]"),
-    click.option("--weights", metavar="NAME", help="kubernetes: mount the models of this image of weights."),
+    click.option(
+        "--weights",
+        metavar="NAME",
+        help="kubernetes: mount the models of this image of weights.",
+        shell_complete=completion.images,
+    ),
 )
 
 

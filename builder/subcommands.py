@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from builder import commands, options, render_options, usage
+from builder import commands, completion, options, render_options, usage
 from builder.console import Console, size
 from builder.errors import FailedError, InputError, UnreachableError
 from builder.options import PATH
@@ -89,7 +89,14 @@ def push(console: Console, /, **flags: Any) -> None:  # noqa: ANN401 - click's o
 @click.command(cls=usage.Command)
 @options.manifest_options
 @click.option("--check", is_flag=True, help="Change nothing; end with 2 where manifest and lock disagree.")
-@click.option("--upgrade", "upgraded", multiple=True, metavar="NAME", help="Resolve this model again; may be repeated.")
+@click.option(
+    "--upgrade",
+    "upgraded",
+    multiple=True,
+    metavar="NAME",
+    help="Resolve this model again; may be repeated.",
+    shell_complete=completion.models,
+)
 @click.pass_obj
 def lock(console: Console, /, upgraded: tuple[str, ...], *, check: bool, **flags: Any) -> None:  # noqa: ANN401 - click's own values
     """Resolve every model to one commit and write it, with all decisions and digests, beside the manifest.
@@ -240,10 +247,66 @@ def prune(console: Console, /, *, force: bool) -> None:
 @click.pass_obj
 def schema(console: Console, /, *, report: bool) -> None:
     """Print the JSON Schema of the manifest, for editors, or that of the report."""
-    from builder import manifest  # noqa: PLC0415 - `--help` should not wait for it
-    from builder import report as reports  # noqa: PLC0415
+    from builder import report as reports  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import schema as manifests  # noqa: PLC0415
 
-    console.result(reports.schema() if report else manifest.schema())
+    console.result(reports.schema() if report else manifests.text())
 
 
-ALL = (plan, render, push, lock, verify, sbom, cache, serve, prune, schema)
+@click.command(cls=usage.Command)
+@click.option(
+    "--models",
+    type=PATH,
+    help=f"Look at what this manifest needs.  [default: {completion.MANIFEST}, where there is one]",
+)
+@options.choice_options
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def doctor(console: Console, /, form: str, models: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click's own values
+    """Look at all that a run depends on, and say what helps where something is not well.
+
+    That is the Docker Engine, its BuildKit, image store and disk, the manifest and its lock, each registry that it
+    pushes to, the Hub and its token, certificates and the clock. Nothing is built, downloaded or changed: a registry is
+    asked by beginning an upload and taking it back. Nobody is waited for longer than 30 seconds.
+
+    \b
+    It ends with 0 where there is no problem (warnings are none), else with the first of these that it found:
+      2  the manifest, a flag, a login, a token, certificates or the clock are wrong
+      1  the disk is too full, a gate refuses a model, or the engine or a registry can't do what was asked
+      4  the Docker Engine, a registry or the Hub is not reachable
+
+    \b
+    Examples:
+      build-image doctor
+      build-image doctor --models models.yaml --format json
+    """  # noqa: D301 - click's own mark
+    from builder import checks, finding  # noqa: PLC0415 - `--help` should not wait for them
+    from builder import doctor as doctors  # noqa: PLC0415
+
+    manifest = models or Path(completion.MANIFEST)
+    subject = checks.Subject(
+        settings=options.settings(models=manifest, **flags),
+        has_manifest=models is not None or manifest.exists(),
+        console=console,
+    )
+    found = [each.shown(console.redact) for each in doctors.examine(subject, limit_s=doctors.LIMIT_S)]
+    console.result(finding.document(found) if form == "json" else finding.text(found))
+    if code := finding.exit_code(found):
+        raise SystemExit(code)
+
+
+@click.command("completion", cls=usage.Command)
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+@click.pass_context
+def complete(context: click.Context, /, shell: completion.Shell) -> None:
+    """Print what makes a shell complete commands, flags and the names of images and models.
+
+    \b
+    bash, in ~/.bashrc:                     eval "$(build-image completion bash)"
+    zsh, in ~/.zshrc after compinit:        eval "$(build-image completion zsh)"
+    fish, in ~/.config/fish/config.fish:    build-image completion fish | source
+    """  # noqa: D301 - click's own mark
+    context.obj.result(completion.script(shell, context.find_root().command))
+
+
+ALL = (plan, render, push, lock, verify, sbom, cache, serve, prune, schema, doctor, complete)

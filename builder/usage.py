@@ -24,6 +24,7 @@ Examples:
   build-image --models models.yaml -j 4 --ca-bundle /etc/ssl/corporate.pem
   build-image --models models.yaml --locked
   build-image --models models.yaml --push
+  build-image doctor --models models.yaml
   build-image --from supplies
   build-image render --models models.yaml --output rendered
 """

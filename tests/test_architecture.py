@@ -12,15 +12,15 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document template quantity manifest repository card layout hub folder"
-    " graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
+    "errors settings whole clock wire reference document template quantity manifest schema repository card layout"
+    " hub folder graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
     " classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci render tags"
     " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
     " api verification container images credentials registry engine push filesync buildkit buildx marks console"
-    " progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
+    " finding progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
     " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
-    " gather rendering report junit summary outputs timeline page reporting unchanged commands usage options"
-    " render_options subcommands cli"
+    " checks doctor gather rendering report junit summary outputs timeline page reporting unchanged commands usage"
+    " completion options render_options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads mounts bundle footprint files prompting template timings tokenizer"
@@ -33,7 +33,7 @@ RUNTIME_ORDER = (
 
 # Law 2. Each outside library, and the one module that imports it.
 BUILDER_OWNERS = {
-    "click": {"cli", "options", "render_options", "subcommands", "usage"},
+    "click": {"cli", "completion", "options", "render_options", "subcommands", "usage"},
     "docker": {"credentials", "engine"},
     "h2": {"session"},
     "httpx2": {"hub"},

@@ -33,7 +33,7 @@ def test_the_wheel_has_the_templates_the_server_its_page_and_their_locks(install
     expected = {"runtime/__main__.py", "runtime/requirements.txt"}
     expected |= {
         f"builder/templates/{name}"
-        for name in ("Dockerfile.jinja", "report.css", "report.html.jinja", "report.schema.json")
+        for name in ("Dockerfile.jinja", "report.css", "report.html.jinja", "report.schema.json", "models.schema.json")
     }
     expected |= {
         f"builder/templates/stages/{path.name}" for path in (ROOT / "templates/stages").iterdir() if path.is_file()

@@ -43,6 +43,8 @@ def nobody() -> Iterator[int]:
         ["verify", "--help"],
         ["sbom", "--help"],
         ["schema", "--help"],
+        ["doctor", "--help"],
+        ["completion", "--help"],
     ],
 )
 def test_the_help_is_as_it_was(arguments: list[str], golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:

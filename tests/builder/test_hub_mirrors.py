@@ -135,9 +135,14 @@ def test_the_token_is_given_to_the_first_endpoint_s_host(mirrors: tuple[HubServe
     assert [request.authorized for request in mirrors[1].requests] == [True]
 
 
-def test_the_environment_may_list_mirrors(mirrors: tuple[HubServer, HubServer], tmp_path: Path) -> None:
+@pytest.mark.parametrize("trusts", ["", "hub.trust(Path(sys.argv[1])); "])
+def test_the_environment_may_list_mirrors(
+    mirrors: tuple[HubServer, HubServer], tmp_path: Path, certificate: Path, trusts: str
+) -> None:
     lose(mirrors[0])
-    program = f"from builder import hub; print(hub.resolve({REPOSITORY!r}, revision={COMMIT!r}, retries=0).revision)"
+    resolve = f"print(hub.resolve({REPOSITORY!r}, revision={COMMIT!r}, retries=0).revision)"
+    program = f"import sys; from pathlib import Path; from builder import hub; {trusts}{resolve}"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HF_ENDPOINT": listed(*mirrors)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", program, str(certificate)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (COMMIT + "\n", "")

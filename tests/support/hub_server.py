@@ -15,6 +15,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -35,6 +36,8 @@ _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _CONTENT = re.compile(r"/content-network/([^/]+/[^/]+)/(.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _LARGE = re.compile(r"\.(onnx|onnx_data|bin|safetensors)$|(^|/)tokenizer\.json$|_value$")
+WHO_AM_I = "/api/whoami-v2"
+ACCOUNT = "robot"
 _LINGER_NONE = struct.pack("ii", 1, 0)  # closing the socket then resets the connection
 _XET_HASH = "f" * 64
 
@@ -95,7 +98,8 @@ class HubServer:
     With `token` every request needs it; `gated` repositories list their files but give none away; `certificate`, a
     PEM file with its key, makes it speak HTTPS. Revisions in `gone` are not there any more, and those in `moved` are
     answered with another commit. `cards` and `tags` have what model cards say. `has_ranges` off sends whole files,
-    and `has_xet` announces large ones as the Hub's Xet storage does. `sent_bytes` counts bodies by the path asked for.
+    and `has_xet` announces large ones as the Hub's Xet storage does. Its clock is `ahead_s` ahead of this machine's.
+    The token is that of `ACCOUNT`. `sent_bytes` counts bodies by the path asked for.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class HubServer:
         self.failures: deque[Failure] = deque()
         self.has_ranges = True
         self.has_xet = False
+        self.ahead_s = 0
         self.gone: set[str] = set()
         self.moved: dict[str, str] = {}
         self.cards: dict[str, Mapping[str, Any]] = {}
@@ -236,6 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _HubHTTPServer
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        now_s = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now_s + self.server.hub.ahead_s)
+
     def do_GET(self) -> None:
         self._answer()
 
@@ -268,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(failure.status, b"", failure.headers)
                 return
             self._authorize(authorization)
-            self._route(path)
+            self._route(path, is_known=bool(self.server.hub.token))
         except _RefusedError as refused:
             self._send(refused.status, b"", refused.headers)
 
@@ -285,8 +294,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(401, code="", message="Invalid credentials in Authorization header")
         raise _RefusedError(401, code="RepoNotFound", message="Repository not found")
 
-    def _route(self, path: str) -> None:
-        if match := _API.fullmatch(path):
+    def _route(self, path: str, *, is_known: bool) -> None:
+        if path == WHO_AM_I:
+            if not is_known:
+                raise _RefusedError(401, code="", message="Invalid username or password.")
+            self._send_json({"type": "user", "name": ACCOUNT})
+        elif match := _API.fullmatch(path):
             repository, kind, revision = match.groups()
             commit = self._commit(repository, revision or "main")
             self._send_json(self._tree(repository) if kind == "tree" else self._information(repository, commit))
