@@ -14,6 +14,7 @@ from builder import (
     lockfile,
     manifest,
     network,
+    prune,
     tags,
 )
 from builder import plan as planning
@@ -167,6 +168,7 @@ def run(
     cancelled and every container is gone.
     """
     journal.update((image.name, ImageResult(plan=image, is_finished=False)) for image in plan.images)
+    prune.sweep(engine, console)
     if not settings.builder:  # whose disk can't be asked for
         disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole wire reference document template quantity manifest repository card layout hub folder"
+    "errors settings whole owner wire reference document template quantity manifest repository card layout hub folder"
     " graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
     " classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci render tags"
     " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
