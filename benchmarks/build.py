@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import bake
 from benchmarks.program import Program, installed, seconds
 from builder import network
 from builder.console import size
@@ -140,6 +141,9 @@ def main() -> None:
         for measure in (compare_cached, change_runtime, share_models, plan_fleet):
             with tempfile.TemporaryDirectory() as folder:
                 measure(program, Path(folder))
+        for is_fetched in (True, False):
+            with tempfile.TemporaryDirectory() as folder:
+                bake.compare(program, Path(folder), is_fetched=is_fetched)
         cold = seconds(lambda: program.run("--models", MANIFEST, "--build-only", "--no-cache"))
         print(f"no cache: {cold:.1f} s")
 

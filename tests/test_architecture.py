@@ -20,7 +20,7 @@ BUILDER_ORDER = (
     " progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
     " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
     " gather rendering report junit summary outputs timeline page reporting unchanged commands usage options"
-    " render_options subcommands cli"
+    " render_options subcommands cli start"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads mounts bundle footprint files prompting template timings tokenizer"
