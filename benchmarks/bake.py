@@ -82,7 +82,10 @@ def _side(
         shutil.copytree(source, place / model)
         with (place / model / "onnx/model.onnx_data").open("ab") as weights:
             weights.write(os.urandom(WEIGHTS_BYTES))
-    where = {model: {"repo": f"{organisation}/{model}"} if is_fetched else {"path": model} for model in MODELS}
+    where = {
+        model: {"repo": f"{organisation}/{model}", "revision": "0" * 40} if is_fetched else {"path": model}
+        for model in MODELS
+    }
     models = {model: {"task": "embedding", **where[model]} for model in MODELS}
     images = {image: {"models": list(pair), "repository": f"{image}-{name}"} for image, pair in IMAGES.items()}
     side = Side(folder=folder / name, environment=environment)
