@@ -10,17 +10,18 @@ import os
 import shutil
 import statistics
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.program import Program, seconds
 from builder import network
-from builder.bake import FILE, FILE_VARIABLES, TEXT_VARIABLES
+from builder.bake import FILE_VARIABLES, TEXT_VARIABLES
+from builder.engine import Engine
+from builder.labels import MODELS_LABEL
 from tests.support import lookalikes
-from tests.support.hub_server import HubServer
 
+REPOSITORY = "build-image-benchmark"
 ROUNDS = 3
 WEIGHTS_BYTES = 60_000_000
 MODELS = tuple(f"model-{number}" for number in range(4))
@@ -40,64 +41,44 @@ class Side:
         return self.folder / "models.yaml"
 
 
-def compare(program: Program, folder: Path, *, is_fetched: bool) -> None:
+def compare(program: Program, folder: Path) -> None:
     """Take turns with bake, and print the medians of the rounds' ratios."""
-    source = folder / "source"
-    lookalikes.write_embedding_model(source)
-    with HubServer(folder / "hub") as hub:
-        environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "", "XDG_CACHE_HOME": str(folder / "cache")}
-        times: list[list[float]] = []
-        warm = _side(program, source, folder, "warm", environment, is_fetched=is_fetched)
-        _built(program, warm, "--build-only")()  # from here on the engine has the server's packages
-        for number in range(ROUNDS):
-            sides = [
-                _side(program, source, folder, f"{number}-{turn}", environment, is_fetched=is_fetched)
-                for turn in ("a", "b", "c")
-            ]
-            actions: list[Callable[[], None]] = [
-                _bake(program, sides[0]),
-                _built(program, sides[1], "--build-only"),
-                _built(program, sides[2]),
-            ]
-            order = actions if number % 2 else actions[::-1]
-            spent = {action: seconds(action) for action in order}
-            times.append([spent[action] for action in actions])
-            for side in sides:
-                shutil.rmtree(side.folder)
+    lookalikes.write_embedding_model(folder / "source")
+    warm = _side(program, folder, "warm")
+    _built(program, warm, "--build-only")()  # from here on the engine has the server's packages
+    times: list[list[float]] = []
+    for number in range(ROUNDS):
+        sides = [_side(program, folder, f"{number}-{turn}") for turn in "abc"]
+        actions = [_bake(program, sides[0]), _built(program, sides[1], "--build-only"), _built(program, sides[2])]
+        spent = {action: seconds(action) for action in (actions if number % 2 else actions[::-1])}
+        times.append([spent[action] for action in actions])
+        for side in sides:
+            shutil.rmtree(side.folder)
+    _forget()
     medians = [statistics.median(column) for column in zip(*times, strict=True)]
     ratios = [statistics.median(row[column] / row[0] for row in times) for column in (1, 2)]
-    what = f"eight images of four {'fetched' if is_fetched else 'local'} models"
+    what = "eight images of four models"
     print(f"{what}: docker buildx bake         {medians[0]:5.1f} s")
     print(f"{what}: build-image -j 4           {medians[1]:5.1f} s, {ratios[0]:.2f} times bake (at most 1.15 wanted)")
     print(f"{what}: with tests, gates and tags {medians[2]:5.1f} s, {ratios[1]:.2f} times bake")
 
 
-def _side(
-    program: Program, source: Path, folder: Path, name: str, environment: dict[str, str], *, is_fetched: bool
-) -> Side:
+def _side(program: Program, folder: Path, name: str) -> Side:
     """Make models with weights of their own, and lock them."""
-    organisation = f"bench-{time.time_ns()}"
-    place = folder / "hub" / organisation if is_fetched else folder / name
+    side = Side(folder=folder / name, environment={"XDG_CACHE_HOME": str(folder / "cache")})
     for model in MODELS:
-        shutil.copytree(source, place / model)
-        with (place / model / "onnx/model.onnx_data").open("ab") as weights:
+        shutil.copytree(folder / "source", side.folder / model)
+        with (side.folder / model / "onnx/model.onnx_data").open("ab") as weights:
             weights.write(os.urandom(WEIGHTS_BYTES))
-    where = {
-        model: {"repo": f"{organisation}/{model}", "revision": "0" * 40} if is_fetched else {"path": model}
-        for model in MODELS
-    }
-    models = {model: {"task": "embedding", **where[model]} for model in MODELS}
-    images = {image: {"models": list(pair), "repository": f"{image}-{name}"} for image, pair in IMAGES.items()}
-    side = Side(folder=folder / name, environment=environment)
-    side.folder.mkdir(exist_ok=True)
+    models = {model: {"task": "embedding", "path": model} for model in MODELS}
+    images = {image: {"models": list(pair), "repository": f"{REPOSITORY}/{image}"} for image, pair in IMAGES.items()}
     side.manifest.write_text(json.dumps({"version": 1, "models": models, "images": images}))
-    program.run("lock", "--models", side.manifest, environment=environment)
+    program.run("lock", "--models", side.manifest, environment=side.environment)
     return side
 
 
 def _built(program: Program, side: Side, *flags: str) -> Callable[[], None]:
-    given = ("-j", "4", "--build-network", "host", *flags)
-    return lambda: program.run("--models", side.manifest, *given, environment=side.environment)
+    return lambda: program.run("--models", side.manifest, "-j", "4", *flags, environment=side.environment)
 
 
 def _bake(program: Program, side: Side) -> Callable[[], None]:
@@ -105,19 +86,23 @@ def _bake(program: Program, side: Side) -> Callable[[], None]:
     rendered = side.folder / "rendered"
     flags = ("--models", side.manifest, "--format", "bake", "--output", rendered)
     program.run("render", *flags, environment=side.environment)
-    content = json.loads((rendered / FILE).read_text())
-    content["target"]["_common"]["network"] = "host"  # the Hub is on this machine's loopback
-    (rendered / FILE).write_text(json.dumps(content))
-    given = {**os.environ, **side.environment}
-    secrets = network.secrets(given, ca_bundle=network.ca_bundle_path(given))
-    given |= {variable: secrets.get(name, b"").decode() for name, variable in TEXT_VARIABLES.items()}
-    for name, variable in FILE_VARIABLES.items():
-        if name in secrets:
-            (rendered / name).write_bytes(secrets[name])
-            given[variable] = name
+    secrets = network.secrets(os.environ, ca_bundle=network.ca_bundle_path(os.environ))
+    given = {**os.environ, **{name: secrets.get(secret, b"").decode() for secret, name in TEXT_VARIABLES.items()}}
+    for secret, name in FILE_VARIABLES.items():
+        if secret in secrets:
+            (rendered / secret).write_bytes(secrets[secret])
+            given[name] = secret
     command = ["docker", "buildx", "bake", "--progress", "quiet"]
 
     def bake() -> None:
         subprocess.run(command, check=True, cwd=rendered, env=given, stdout=subprocess.DEVNULL)
 
     return bake
+
+
+def _forget() -> None:
+    """Remove the images; what of them is in the build cache goes with that."""
+    with Engine.connect() as engine:
+        for image in engine.images(label=MODELS_LABEL):
+            if any(name.startswith(f"{REPOSITORY}/") for name in image.names):
+                engine.remove_image(image.id)

@@ -138,12 +138,9 @@ def main() -> None:
     with installed() as program:
         program.run("--models", MANIFEST)
         weigh(program)
-        for measure in (compare_cached, change_runtime, share_models, plan_fleet):
+        for measure in (compare_cached, change_runtime, share_models, plan_fleet, bake.compare):
             with tempfile.TemporaryDirectory() as folder:
                 measure(program, Path(folder))
-        for is_fetched in (True, False):
-            with tempfile.TemporaryDirectory() as folder:
-                bake.compare(program, Path(folder), is_fetched=is_fetched)
         cold = seconds(lambda: program.run("--models", MANIFEST, "--build-only", "--no-cache"))
         print(f"no cache: {cold:.1f} s")
 
