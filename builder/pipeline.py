@@ -94,10 +94,18 @@ def settle(draft: Draft, settings: Settings) -> bool:
     Raises ProblemsError with every difference.
     """
     if not settings.locked:
-        return lockfile.write(draft.lock, settings.lock_path)
+        return lockfile.write(_with_others(draft, settings), settings.lock_path)
     if changes := list(lock.differences(draft.previous, draft.lock)):
         raise _other_lock(changes, settings)
     return False
+
+
+def _with_others(draft: Draft, settings: Settings) -> Lock:
+    """Return the lock with what another run has locked since this one read it: each may be about other images."""
+    found = lockfile.read(settings.lock_path).models
+    new = {name: model for name, model in found.items() if name not in draft.previous.models}
+    others = {name: model for name, model in new.items() if name in draft.manifest.models}
+    return replace(draft.lock, models={**others, **draft.lock.models})
 
 
 def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
