@@ -70,8 +70,11 @@ class Workshop:
         return self.end(self.start(*flags))
 
     def end(self, process: Process) -> Ended:
-        """Wait for a run."""
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        """Wait for a run; what was read of it already is not read again."""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with process:  # not by communicate(), which would lose what a line that was read came with
+            err, out = process.stderr.read(), process.stdout.read()
         self.made.update(self.image(path.stem)["id"] for path in self.folder.glob("*.json"))
         return Ended(code=process.returncode, out=out, err=err)
 
