@@ -23,7 +23,7 @@ from tests.support import lookalikes
 
 REPOSITORY = "build-image-benchmark"
 ROUNDS = 3
-WEIGHTS_BYTES = 60_000_000
+WEIGHTS_BYTES = 20_000_000
 MODELS = tuple(f"model-{number}" for number in range(4))
 IMAGES = {f"bench-{number}": (MODELS[number % 4], MODELS[(number + 1 + number // 4) % 4]) for number in range(8)}
 
