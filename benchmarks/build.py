@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import bake
 from benchmarks.program import Program, installed, seconds
 from builder import network
 from builder.console import size
@@ -137,7 +138,7 @@ def main() -> None:
     with installed() as program:
         program.run("--models", MANIFEST)
         weigh(program)
-        for measure in (compare_cached, change_runtime, share_models, plan_fleet):
+        for measure in (compare_cached, change_runtime, share_models, plan_fleet, bake.compare):
             with tempfile.TemporaryDirectory() as folder:
                 measure(program, Path(folder))
         cold = seconds(lambda: program.run("--models", MANIFEST, "--build-only", "--no-cache"))

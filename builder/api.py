@@ -133,6 +133,7 @@ class HeldContainer:
     name: str
     image_id: str
     status: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_supported(about: Mapping[str, Any]) -> None:

@@ -120,6 +120,9 @@ def build(engine: Engine, request: BuildRequest, *, on_event: OnEvent, cancellat
     except _OrphanedError as error:
         emit(WarningEvent(message=f"a build that shared a step with this one was stopped ({error}); building again"))
         return _build_once(engine, request, emit=emit, cancellation=cancellation)
+    except BuildFailedError:
+        engine.check_answers()  # one that is being stopped takes away what its steps stand on
+        raise
 
 
 def _build_once(engine: Engine, request: BuildRequest, *, emit: OnEvent, cancellation: Cancellation) -> str:

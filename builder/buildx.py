@@ -5,6 +5,7 @@ loaded into the engine, where the image is tested as any other.
 """
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,8 @@ from builder.trace import Event, StepTracker
 
 _INSTALL_HINT = "install Docker's command with its buildx plugin, 0.13 or newer: on Debian docker-cli and docker-buildx"
 _STOP_TIMEOUT_S = 10
+_VERSION = re.compile(r" v?(\d+)\.(\d+)\.")
+_HEEDS_NETWORK = (0, 17)  # https://github.com/docker/buildx/pull/2671
 _UNREACHABLE = (
     "Cannot connect to the Docker daemon",
     "connection refused",
@@ -56,10 +59,11 @@ class BuildxRequest:
     no_cache: bool = False
 
 
-def check(builder: str, *, environment: Mapping[str, str]) -> None:
+def check(builder: str, *, environment: Mapping[str, str], network_mode: str = "default") -> None:
     """Ask for a builder by its name, before anything is prepared for it.
 
-    Raises InputError where there is no such builder, or no buildx, and UnreachableError where it does not answer.
+    Raises InputError where there is no such builder, no buildx, or one that heeds no `network_mode`, and
+    UnreachableError where the builder does not answer.
     """
     if shutil.which("docker", path=environment.get("PATH")) is None:
         raise InputError("`--builder` needs the command `docker`, which is not installed", hint=_INSTALL_HINT)
@@ -67,6 +71,8 @@ def check(builder: str, *, environment: Mapping[str, str]) -> None:
         ["docker", "buildx", "inspect", builder], env=environment, capture_output=True, text=True, check=False
     )
     if asked.returncode == 0:
+        if network_mode != "default":
+            _check_network(environment)
         return
     said = _reason(asked.stderr.splitlines())
     if "is not a docker command" in said or "unknown flag" in said:
@@ -74,6 +80,16 @@ def check(builder: str, *, environment: Mapping[str, str]) -> None:
     if any(sign in said for sign in _UNREACHABLE):
         raise UnreachableError(f"the builder `{builder}` can't be reached: {said}", hint="see `docker buildx ls`")
     raise InputError(f"`{builder}` is no builder: {said}", hint="`docker buildx ls` lists those that there are")
+
+
+def _check_network(environment: Mapping[str, str]) -> None:
+    """Refuse a buildx whose bake reads past the network of a target."""
+    command = ["docker", "buildx", "version"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    found = _VERSION.search(told)
+    if found is None or tuple(map(int, found.groups())) < _HEEDS_NETWORK:
+        hint = "install buildx 0.17 or newer, or leave out --build-network"
+        raise InputError(f"this buildx does not heed `--build-network`: {told.strip()}", hint=hint)
 
 
 def build(
@@ -103,6 +119,8 @@ def _prepare(request: BuildxRequest, place: Path) -> list[str]:
     (place / bake.FILE).write_bytes(bake.document([untagged], wanted))
     flags = ["--builder", request.builder, "--file", bake.FILE, "--metadata-file", "metadata.json"]
     flags += ["--load", "--provenance=false", "--progress", "rawjson"]
+    if request.network_mode == "host":
+        flags += ["--allow", "network.host"]
     return ["docker", "buildx", "bake", *flags, *(["--no-cache"] if request.no_cache else [])]
 
 

@@ -67,7 +67,7 @@ def _made(
     from builder.engine import Engine  # noqa: PLC0415
 
     if settings.builder:
-        buildx.check(settings.builder, environment=settings.environment)
+        buildx.check(settings.builder, environment=settings.environment, network_mode=settings.build_network)
     draft = pipeline.draft(settings)
     with Engine.connect() as engine, console.live():
         draft = pipeline.pin_base(draft, engine.base_digest)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # 2024-01-01T00:00:00Z. Every file of a context and of an image carries it, so equal content is an equal layer.
 SOURCE_DATE_EPOCH = 1704067200
+NANOSECONDS = 1_000_000_000
 
 _SERVER_PARTS = ("*.py", "*.html", "page/*")  # what of the server's folder is baked
 
@@ -44,6 +46,26 @@ class Entry:
         if self.source is None:
             return 0
         return self.source.stat().st_size if isinstance(self.source, Path) else len(self.source)
+
+    @property
+    def modified_ns(self) -> int:
+        """Modification time in nanoseconds since 1970; see `fingerprint`."""
+        return SOURCE_DATE_EPOCH * NANOSECONDS + fingerprint(self.source)
+
+
+def fingerprint(source: bytes | Path | None) -> int:
+    """Derive the nanoseconds of an entry's modification time, [0, 1e9), from what tells its content apart.
+
+    The engine takes a file as unchanged when size, mode and modification time are. The time is therefore
+    SOURCE_DATE_EPOCH, which is all that a layer keeps (layers hold whole seconds), plus nanoseconds that differ when
+    the content does: a hash of the bytes, or of a local file's inode and times, which is not read for that.
+    """
+    if source is None:
+        return 0
+    if isinstance(source, Path):
+        found = source.stat()
+        source = f"{found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}".encode()
+    return int.from_bytes(blake2b(source, digest_size=16).digest(), "big") % NANOSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +160,4 @@ def write(context: Context, directory: Path) -> None:
             target.write_bytes(entry.source)
         target.chmod(entry.mode)
     for entry in reversed(context.entries):
-        os.utime(directory / entry.path, (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))
+        os.utime(directory / entry.path, ns=(entry.modified_ns, entry.modified_ns))

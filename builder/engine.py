@@ -8,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,7 @@ from builder.container import Container
 from builder.errors import AbsentError, FailedError, InputError, UnreachableError, system_reason
 from builder.images import ImageStore, Json
 from builder.messages import JsonStream
+from builder.owner import OWNER_LABEL, mark
 from builder.stream import (
     RECEIVE_BYTES,
     ByteStream,
@@ -120,6 +122,10 @@ class Engine(ImageStore):
             response = self._client.get(f"{self._client.base_url}/_ping", timeout=self._client.timeout)
         return dict(response.headers)
 
+    def check_answers(self) -> None:
+        """Raise UnreachableError where the engine has gone by now."""
+        self.ask("the Docker Engine went away", "ping")
+
     def open_session(self, headers: Sequence[tuple[str, str]]) -> ByteStream:
         """Open a BuildKit session: a connection on which the engine then calls as an HTTP/2 client."""
         with _translated("cannot open a build session"):
@@ -144,7 +150,12 @@ class Engine(ImageStore):
     def containers(self) -> tuple[HeldContainer, ...]:
         """List every container."""
         return tuple(
-            HeldContainer(name=names[0].removeprefix("/"), image_id=container["ImageID"], status=container["State"])
+            HeldContainer(
+                name=names[0].removeprefix("/"),
+                image_id=container["ImageID"],
+                status=container["State"],
+                labels=container["Labels"] or {},
+            )
             for container in self.listed("/containers/json", {"all": "1"})
             if (names := container["Names"])
         )
@@ -184,9 +195,10 @@ class Engine(ImageStore):
     @contextmanager
     def _created(self, options: ContainerOptions) -> Iterator[str]:
         name = f"build-image-{uuid4().hex}"
+        marked = replace(options, labels={**options.labels, OWNER_LABEL: mark()})
         try:
             with _translated(f"cannot create a container of `{options.image}`"):
-                self._client.create_container_from_config(options.as_json(), name=name)  # type: ignore[no-untyped-call] # absent in its stubs
+                self._client.create_container_from_config(marked.as_json(), name=name)  # type: ignore[no-untyped-call] # absent in its stubs
             yield name
         finally:
             with _translated("cannot remove a container"), suppress(docker.errors.NotFound):

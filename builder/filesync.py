@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote_plus
 
 from builder import wire
-from builder.context import SOURCE_DATE_EPOCH, Context, Entry
+from builder.context import Context, Entry
 from builder.session import CallError, Status
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 CHUNK_BYTES = 32 * 1024
 GO_DIRECTORY_BIT = 1 << 31  # os.ModeDir in Go's os.FileMode
-NANOSECONDS = 1_000_000_000
 
 
 class PacketType(IntEnum):
@@ -73,24 +71,9 @@ def stat(entry: Entry) -> bytes:
             wire.field(1, entry.path),
             wire.field(2, mode),
             wire.field(5, entry.size_bytes),
-            wire.field(6, SOURCE_DATE_EPOCH * NANOSECONDS + fingerprint(entry.source)),
+            wire.field(6, entry.modified_ns),
         )
     )
-
-
-def fingerprint(source: bytes | Path | None) -> int:
-    """Derive the nanoseconds of an entry's modification time, [0, 1e9), from what tells its content apart.
-
-    The engine takes a file as unchanged when size, mode and modification time are. The time is therefore
-    SOURCE_DATE_EPOCH, which is all that a layer keeps (layers hold whole seconds), plus nanoseconds that differ when
-    the content does: a hash of the bytes, or of a local file's inode and times, which is not read for that.
-    """
-    if source is None:
-        return 0
-    if isinstance(source, Path):
-        found = source.stat()
-        source = f"{found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}".encode()
-    return int.from_bytes(blake2b(source, digest_size=16).digest(), "big") % NANOSECONDS
 
 
 def _answer_requests(entries: Sequence[Entry], call: MessageStream) -> None:

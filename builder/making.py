@@ -23,12 +23,14 @@ from builder.buildx import BuildxRequest
 from builder.console import Console, size
 from builder.context import Context
 from builder.engine import Engine
-from builder.errors import BuildImageError, InternalError
+from builder.errors import BuildImageError, FailedError, InternalError
 from builder.plan import ImagePlan
 from builder.record import Recorder
 from builder.result import ImageResult, Journal
 from builder.settings import Settings
 from builder.trace import Event
+
+_OTHER_HINT = "another run uses the same name: give each its own, and run this one again"
 
 
 def make_context(image: ImagePlan, *, version: str) -> Context:
@@ -184,6 +186,9 @@ class Maker:
     def _tag(self, result: ImageResult, _: Recorder) -> ImageResult:
         for name in result.plan.references:
             self.engine.tag(result.image_id, name)
+        for name in result.plan.references:  # another run may have given one of them to its own image in between
+            if self.engine.image_id(name) != result.image_id:
+                raise FailedError(f"`{name}` is another image by now than the one that was tested", hint=_OTHER_HINT)
         return replace(result, references=result.plan.references)
 
 

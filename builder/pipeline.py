@@ -14,6 +14,7 @@ from builder import (
     lockfile,
     manifest,
     network,
+    prune,
     tags,
 )
 from builder import plan as planning
@@ -93,10 +94,18 @@ def settle(draft: Draft, settings: Settings) -> bool:
     Raises ProblemsError with every difference.
     """
     if not settings.locked:
-        return lockfile.write(draft.lock, settings.lock_path)
+        return lockfile.write(_with_others(draft, settings), settings.lock_path)
     if changes := list(lock.differences(draft.previous, draft.lock)):
         raise _other_lock(changes, settings)
     return False
+
+
+def _with_others(draft: Draft, settings: Settings) -> Lock:
+    """Return the lock with what another run has locked since this one read it: each may be about other images."""
+    found = lockfile.read(settings.lock_path).models
+    new = {name: model for name, model in found.items() if name not in draft.previous.models}
+    others = {name: model for name, model in new.items() if name in draft.manifest.models}
+    return replace(draft.lock, models={**others, **draft.lock.models})
 
 
 def _other_lock(changes: Iterable[str], settings: Settings) -> ProblemsError:
@@ -167,6 +176,7 @@ def run(
     cancelled and every container is gone.
     """
     journal.update((image.name, ImageResult(plan=image, is_finished=False)) for image in plan.images)
+    prune.sweep(engine, console)
     if not settings.builder:  # whose disk can't be asked for
         disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from builder import owner
 from builder.api import HeldContainer, HeldImage
 from builder.console import Console, size
 from builder.labels import MODELS_LABEL
@@ -81,6 +82,14 @@ def find(store: Store) -> Leftovers:
     return Leftovers(
         containers=ours, images=tuple(image for image in images if not image.names and image.id not in used)
     )
+
+
+def sweep(store: Store, console: Console) -> None:
+    """Remove the containers of runs of this machine that ended before they could: killed, or without their engine."""
+    for container in store.containers():
+        if _CONTAINER.fullmatch(container.name) and owner.has_gone(container.labels.get(owner.OWNER_LABEL, "")):
+            store.discard_container(container.name)
+            console.say(f"removed the container {container.name}, which a run that was killed had left")
 
 
 def remove(leftovers: Leftovers, store: Store) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole clock wire reference document template quantity manifest schema repository card layout"
+    "errors settings whole owner clock wire reference document template quantity manifest schema repository card layout"
     " hub folder graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
     " classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci render tags"
     " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
@@ -20,7 +20,7 @@ BUILDER_ORDER = (
     " finding progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
     " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
     " checks doctor gather rendering report junit summary outputs timeline page reporting unchanged commands usage"
-    " completion options render_options subcommands cli"
+    " completion options render_options subcommands cli start"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads mounts bundle footprint files prompting template timings tokenizer"

@@ -44,6 +44,13 @@ def test_the_manifest_that_is_shown_is_the_default_one() -> None:
     assert set(Manifest.model_fields) - {"vars"} == set(yaml.safe_load(shown))
 
 
+def test_every_test_that_is_named_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", README)
+    assert len(named) >= len(re.findall(r"^\| .* \| `tests/", README, re.MULTILINE)) > 20
+    texts = {path: (ROOT / path).read_text() for path, _ in named}
+    assert [f"{path}::{name}" for path, name in named if f"\ndef {name}(" not in texts[path]] == []
+
+
 def test_every_report_is_described_with_its_flag() -> None:
     shown = README[README.index("## Reports") : README.index("## How it works")]
     described = re.findall(r"^\| [^|]+ \| (?:`--(\w+) FILE`|the file `(\w+)`) \|", shown, re.MULTILINE)

@@ -75,6 +75,21 @@ def test_a_builder_that_is_there_is_fine(tmp_path: Path) -> None:
     buildx.check("far", environment=saying(tmp_path, "exit 0"))
 
 
+@pytest.mark.parametrize("version", ["v0.17.0 abc", "v1.0.0 abc"])
+def test_a_buildx_that_heeds_the_network_is_fine(version: str, tmp_path: Path) -> None:
+    environment = saying(tmp_path, f"echo github.com/docker/buildx {version}")
+    buildx.check("far", environment=environment, network_mode="host")
+
+
+def test_a_buildx_that_does_not_heed_the_network_is_refused_where_that_matters(tmp_path: Path) -> None:
+    environment = saying(tmp_path, "echo github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3")
+    buildx.check("far", environment=environment)
+    with pytest.raises(InputError) as caught:
+        buildx.check("far", environment=environment, network_mode="host")
+    told = "this buildx does not heed `--build-network`: github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3"
+    assert str(caught.value) == told
+
+
 @pytest.mark.parametrize(
     ("said", "kind"),
     [

@@ -25,13 +25,13 @@ def test_an_entry_knows_its_size_and_mode(tmp_path: Path) -> None:
     assert [(entry.size_bytes, oct(entry.mode)) for entry in entries] == [(3, "0o644"), (5, "0o644"), (0, "0o755")]
 
 
-def test_a_written_context_has_one_time_and_the_same_modes_everywhere(tmp_path: Path) -> None:
+def test_a_written_context_has_one_second_and_the_same_modes_everywhere(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"weights")
     source.chmod(0o600)
     context.write(context.assemble({"Dockerfile": b"FROM x\n", "a/model": source}), tmp_path / "out")
     written = {
-        str(path.relative_to(tmp_path / "out")): (oct(path.stat().st_mode & 0o777), path.stat().st_mtime)
+        str(path.relative_to(tmp_path / "out")): (oct(path.stat().st_mode & 0o777), int(path.stat().st_mtime))
         for path in (tmp_path / "out").rglob("*")
     }
     assert written == {
@@ -41,6 +41,14 @@ def test_a_written_context_has_one_time_and_the_same_modes_everywhere(tmp_path: 
     }
     assert (tmp_path / "out/a/model").read_bytes() == b"weights"
     assert oct(source.stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_file_of_a_written_context_has_another_time_where_only_its_bytes_differ(tmp_path: Path) -> None:
+    times = []
+    for content in (b"same", b"some", b"same"):
+        context.write(context.assemble({"Dockerfile": content}), tmp_path / "out")
+        times.append((tmp_path / "out/Dockerfile").stat().st_mtime_ns)
+    assert (times[0] == times[2], times[0] == times[1]) == (True, False)
 
 
 def test_an_image_s_context_has_what_its_stages_mount(tmp_path: Path) -> None:

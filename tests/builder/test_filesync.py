@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import filesync, wire
+from builder import context, filesync, wire
 from builder.context import SOURCE_DATE_EPOCH, Context, Entry, assemble
 from builder.filesync import PacketType
 from builder.session import CallError
@@ -55,7 +55,7 @@ def test_a_stat_has_gos_mode_bits_and_the_fixed_time() -> None:
     nanoseconds = SOURCE_DATE_EPOCH * 10**9
     assert [wire.parse(filesync.stat(entry)) for entry in (directory, file)] == [
         {1: [b"a"], 2: [1 << 31 | 0o755], 5: [0], 6: [nanoseconds]},
-        {1: [b"a/file"], 2: [0o644], 5: [4], 6: [nanoseconds + filesync.fingerprint(b"1234")]},
+        {1: [b"a/file"], 2: [0o644], 5: [4], 6: [nanoseconds + context.fingerprint(b"1234")]},
     ]
 
 
@@ -109,15 +109,15 @@ def test_a_path_beyond_ascii_comes_escaped() -> None:
 
 
 def test_equal_bytes_have_equal_fingerprints() -> None:
-    assert filesync.fingerprint(b"same") == filesync.fingerprint(b"same")
+    assert context.fingerprint(b"same") == context.fingerprint(b"same")
 
 
 def test_other_bytes_of_equal_size_have_another_fingerprint() -> None:
-    assert filesync.fingerprint(b"same") != filesync.fingerprint(b"some")
+    assert context.fingerprint(b"same") != context.fingerprint(b"some")
 
 
 def test_a_fingerprint_stays_within_the_second() -> None:
-    assert all(0 <= filesync.fingerprint(bytes([value])) < 10**9 for value in range(256))
+    assert all(0 <= context.fingerprint(bytes([value])) < 10**9 for value in range(256))
 
 
 def test_a_local_file_replaced_with_the_same_size_and_time_has_another_fingerprint(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_a_local_file_replaced_with_the_same_size_and_time_has_another_fingerpri
     for path, content in ((kept, b"same"), (other, b"some")):
         path.write_bytes(content)
         os.utime(path, (1, 1))
-    before = filesync.fingerprint(kept)
+    before = context.fingerprint(kept)
     other.replace(kept)
-    assert filesync.fingerprint(kept) != before
+    assert context.fingerprint(kept) != before
 
 
 def test_a_file_that_has_gone_is_named(tmp_path: Path) -> None:

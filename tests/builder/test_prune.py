@@ -1,10 +1,14 @@
+import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from builder import cli, prune
+from builder import cli, owner, prune
 from builder.api import HeldContainer, HeldImage
+from builder.console import Console
 from builder.labels import MODELS_LABEL
+from builder.owner import OWNER_LABEL
 from builder.prune import Leftovers
 from tests.conftest import Golden
 
@@ -87,3 +91,16 @@ def test_containers_go_before_the_images_that_they_use() -> None:
 
 def test_nothing_left_over_is_false() -> None:
     assert [bool(Leftovers()), bool(Leftovers(images=(image(1),)))] == [False, True]
+
+
+def test_a_run_removes_the_containers_of_those_that_were_killed_and_no_others() -> None:
+    place, _, _ = owner.mark().rpartition(" ")
+    killed, other = f"{place} {2**22 + 1}", f"another-boot pid:[1] {2**22 + 1}"
+    names = [f"build-image-{number:032}" for number in range(4)]
+    labels = [{OWNER_LABEL: marked} for marked in (killed, owner.mark(), other)]
+    held = [replace(container(name, image(1)), labels=label) for name, label in zip(names, [*labels, {}], strict=True)]
+    foreign = replace(container("web", image(1)), labels={OWNER_LABEL: killed})
+    engine, err = Engine(containers=[*held, foreign]), io.StringIO()
+    prune.sweep(engine, Console(out=io.StringIO(), err=err))
+    assert engine.removed == [names[0]]
+    assert err.getvalue() == f"removed the container {names[0]}, which a run that was killed had left\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder import bake, network
-from builder.engine import Engine
+from builder.engine import ContainerOptions, Engine
 from tests.engine import docker_command
 from tests.engine.command import COMMAND, build_image, manifest
 
@@ -74,6 +74,18 @@ def test_what_a_builder_built_is_tested_and_tagged(engine: Engine, folder: Path,
     assert (image["result"], image["id"]) == ("tagged", engine.inspect_image(f"{name}:latest").id)
     assert [check["name"] for check in image["checks"]][-2:] == ["writes nothing", "gate secrets"]
     assert f"{name}: [model-embedder 2/2] RUN bake-model.sh" in ended.err
+
+
+def test_a_change_that_keeps_every_size_reaches_a_builder(engine: Engine, folder: Path, name: str) -> None:
+    prompts = []
+    for prompt in ("one: ", "two: "):
+        path = manifest(folder, name, prompts={"query": prompt})
+        ended = build_image("--models", path, "--builder", "default")
+        assert ended.code == 0, ended.err
+        with engine.run_container(ContainerOptions(image=f"{name}:latest")) as container:
+            bundle = json.loads(container.exec(["cat", "/opt/bundle/bundle.json"]).stdout)
+        prompts.append(bundle["models"][0]["prompts"]["query"])
+    assert prompts == ["one: ", "two: "]
 
 
 def test_a_step_that_fails_on_a_builder_is_told_as_any_other(folder: Path, name: str) -> None:

@@ -9,12 +9,10 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import docker
 import pytest
 
 from builder.engine import ContainerOptions, Engine
@@ -27,6 +25,7 @@ pytestmark = pytest.mark.engine
 
 # A recipe under which every text of the look-alike has the same vector, that of its first special token.
 WRONG = {"output": "last_hidden_state", "pooling": "cls", "normalize": True}
+BASE = "debian:bookworm-slim"
 TOKEN = f"hf_{uuid4().hex}"
 
 
@@ -151,7 +150,7 @@ def test_an_interrupt_ends_the_build_on_the_engine_and_leaves_nothing(engine: En
 def test_an_engine_that_dies_during_a_build_ends_with_4(
     engine: Engine, private_engine: PrivateEngine, folder: Path, name: str
 ) -> None:
-    give_base(engine, private_engine)
+    private_engine.take(engine, BASE)
     process = subprocess.Popen(
         [COMMAND, "--models", str(manifest(folder, name)), "--build-network", "host"],
         env={**os.environ, "DOCKER_HOST": private_engine.address},
@@ -164,15 +163,6 @@ def test_an_engine_that_dies_during_a_build_ends_with_4(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 4
     assert re.search(r"^error: .*engine.*\nhint: start Docker", err, re.IGNORECASE | re.MULTILINE), err
-
-
-def give_base(engine: Engine, private_engine: PrivateEngine) -> None:
-    """Copy the base image from the machine's engine, since a private one reaches no registry."""
-    with (
-        engine.saved_image("debian:bookworm-slim") as stream,
-        closing(docker.APIClient(private_engine.address)) as client,
-    ):
-        client.load_image(stream.read())  # type: ignore[no-untyped-call]  # docker-py's stubs leave it out
 
 
 @pytest.fixture(scope="module")

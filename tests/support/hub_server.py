@@ -99,7 +99,8 @@ class HubServer:
     PEM file with its key, makes it speak HTTPS. Revisions in `gone` are not there any more, and those in `moved` are
     answered with another commit. `cards` and `tags` have what model cards say. `has_ranges` off sends whole files,
     and `has_xet` announces large ones as the Hub's Xet storage does. Its clock is `ahead_s` ahead of this machine's.
-    The token is that of `ACCOUNT`. `sent_bytes` counts bodies by the path asked for.
+    The token is that of `ACCOUNT`. `sent_bytes` counts bodies by the path asked for, and `fell_silent` is set once a
+    client waits for what does not come.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class HubServer:
         self.moved: dict[str, str] = {}
         self.cards: dict[str, Mapping[str, Any]] = {}
         self.tags: dict[str, list[str]] = {}
+        self.fell_silent = threading.Event()
         self._injected: list[_Injected] = []
         self._lock = threading.Lock()
         self._listings: dict[tuple[Path, int, int], RepositoryFile] = {}
@@ -283,6 +285,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _wait_for_the_end(self) -> None:
         self.close_connection = True
+        self.server.hub.fell_silent.set()
         with suppress(ConnectionError):
             self.rfile.read(1)  # a client that waits for an answer sends nothing more
 

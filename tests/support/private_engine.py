@@ -10,6 +10,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
+
+from builder.engine import Engine
+
 START_TIMEOUT_S = 30
 
 
@@ -19,6 +23,16 @@ class PrivateEngine:
 
     process: subprocess.Popen[bytes]
     address: str
+
+    def take(self, other: Engine, image: str) -> None:
+        """Copy an image from another engine, since this one reaches no registry."""
+        with other.saved_image(image) as stream, closing(docker.APIClient(self.address)) as client:
+            client.load_image(stream.read())  # type: ignore[no-untyped-call]  # docker-py's stubs leave it out
+
+    def stop(self) -> None:
+        """End it as `systemctl stop` would."""
+        self.process.terminate()
+        self.process.wait(START_TIMEOUT_S)
 
     def die(self) -> None:
         """Kill it as a power cut would, with the containerd that it started."""
@@ -34,7 +48,11 @@ def can_run() -> bool:
 
 @contextmanager
 def running(root: Path, *, options: Sequence[str] = ()) -> Iterator[PrivateEngine]:
-    """Run an engine with all its files in `root` while the block runs, which begins when it answers."""
+    """Run an engine with all its files in `root` while the block runs, which begins when it answers.
+
+    One that ran there before is started again.
+    """
+    (root / "ready").unlink(missing_ok=True)
     address = f"unix://{root}/engine.sock"
     places = ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
     # Namespaces of its own: an engine without a bridge removes `docker0`, and one that is killed leaves mounts.

@@ -33,7 +33,7 @@ def served(answer: Answer, *, listener: socket.socket, tls: ssl.SSLContext | Non
 
 async def exchange(one: Streams, other: Streams) -> None:
     """Pass on what either side sends until both have ended."""
-    await asyncio.gather(_pump(one[0], other[1]), _pump(other[0], one[1]))
+    await asyncio.gather(pump(one[0], other[1]), pump(other[0], one[1]))
 
 
 async def _finish() -> None:
@@ -41,7 +41,8 @@ async def _finish() -> None:
         await asyncio.wait(connections)
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Pass on what one side sends until it ends, and end the other one then."""
     try:
         with suppress(OSError):  # either side may end the connection
             while data := await source.read(_BLOCK_BYTES):
