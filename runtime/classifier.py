@@ -41,7 +41,9 @@ class Classifier:
         self.model = model
         self.tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=2)
         self._activation: Activation = model.activation
-        self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
+        self._session = Session(
+            model.graph_file, inputs=model.inputs, output=model.output, threads=threads, level=model.level
+        )
         for name in (None, *model.prompts):
             self._check_room(name)
 

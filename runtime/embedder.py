@@ -34,7 +34,9 @@ class Embedder:
     def __init__(self, model: Model, *, threads: int) -> None:
         self.model = model
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=1)
-        self._session = Session(model.graph_file, inputs=model.inputs, output=model.output, threads=threads)
+        self._session = Session(
+            model.graph_file, inputs=model.inputs, output=model.output, threads=threads, level=model.level
+        )
         self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.layers]
 
     def entries(self, texts: Sequence[Text], *, prompt_name: str | None = None, keep: Side = "left") -> list[Entry]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batch import Batch
-from runtime.bundle import Input
+from runtime.bundle import Input, Level
 from runtime.errors import InferenceError, ModelError
 from runtime.feeds import feeds
 from runtime.threads import may_spin
@@ -24,6 +24,12 @@ _DTYPES = {
     "tensor(float16)": "float16",
     "tensor(bool)": "bool",
 }
+_LEVELS: Mapping[Level, onnxruntime.GraphOptimizationLevel] = {
+    "disabled": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
 _ERRORS_ONLY = 3
 _SPIN_US = 20
 
@@ -31,11 +37,13 @@ _SPIN_US = 20
 class Session:
     """A loaded graph, what its inputs are fed with, and the name of the output that is read."""
 
-    def __init__(self, graph: Path, *, inputs: Mapping[str, Input], output: str, threads: int) -> None:
+    def __init__(
+        self, graph: Path, *, inputs: Mapping[str, Input], output: str, threads: int, level: Level = "all"
+    ) -> None:
+        options = session_options(threads, spins=may_spin())
+        options.graph_optimization_level = _LEVELS[level]
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(graph), session_options(threads, spins=may_spin()), providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's classes share no narrower one
             raise ModelError(f"`{graph}`: {error}") from error
         taken = {node.name: node.type for node in self._session.get_inputs()}

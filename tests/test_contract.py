@@ -117,6 +117,8 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "quantizes_dynamically": False,
             "batching": True,
             "files": FILES,
+            "overlay": None,
+            "derivation": None,
         },
         {
             "name": "reranker",
@@ -148,6 +150,8 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "quantizes_dynamically": True,
             "batching": False,
             "files": FILES,
+            "overlay": None,
+            "derivation": None,
         },
     ]
 
