@@ -24,7 +24,7 @@ SOURCE_DATE_EPOCH = 1704067200
 # What of a recipe a graph is derived by.
 _REQUEST_KEYS = (
     *("graph", "task", "inputs", "output", "pooling", "include_prompt", "layers", "normalize", "answer_tokens"),
-    "padding_side",
+    *("padding_side", "first_position"),
 )
 
 _SERVER_PARTS = ("*.py", "*.html", "page/*")  # what of the server's folder is baked
@@ -151,7 +151,12 @@ def _optimized_files(model: "LockedModel") -> dict[str, bytes | Path]:
 def _request(model: "LockedModel", wanted: "Optimization") -> dict[str, Any]:
     """Say what a graph is derived from and how; what is not about a graph has no part in it."""
     decided = asdict(model.recipe)
-    return {**{key: decided[key] for key in _REQUEST_KEYS}, "optimize": wanted.wishes, "variants": []}
+    return {
+        **{key: decided[key] for key in _REQUEST_KEYS},
+        "batching": model.asked.get("batching"),
+        "optimize": wanted.wishes,
+        "variants": list(wanted.variants),
+    }
 
 
 def _pretty(content: Mapping[str, Any]) -> bytes:

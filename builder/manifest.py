@@ -31,6 +31,7 @@ Activation = Literal["sigmoid", "identity", "softmax"]
 LongDocuments = Literal["truncate", "windows"]
 Kind = Literal["server", "models"]
 Quantize = Literal["none", "int8", "q4"]
+Variant = Literal["int8", "int8-vnni", "q4"]
 
 _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
 _REPOSITORY_ID = r"^[\w.-]+/[\w.-]+$"
@@ -67,6 +68,7 @@ class Optimize(_Section):
 
     graph: bool = True
     quantize: Quantize = "none"
+    variants: list[Variant] = []
     fuse_pooling: bool = True
     keep_original: bool = False
     insist: bool = False
@@ -77,7 +79,7 @@ class Optimize(_Section):
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if not self.graph and not self.fuse_pooling and self.quantize == "none":
+        if not self.graph and not self.fuse_pooling and self.quantize == "none" and not self.variants:
             msg = "nothing is left to optimise: remove `optimize`, or one of `graph: false` and `fuse_pooling: false`"
             raise ValueError(msg)
         return self

@@ -26,12 +26,14 @@ _FOLDER = "stages"
 class Optimization:
     """How a graph is derived, and how near it has to come to its original.
 
+    `variants` are other quantisations, for processors that are better at those.
     `samples_sha256` is empty where the manifest names no file. `versions` are those of the optimiser's libraries, and
     `program` is the digest of all that derives a graph.
     """
 
     graph: bool
     quantize: Quantize
+    variants: tuple[str, ...]
     fuse_pooling: bool
     keep_original: bool
     insist: bool
@@ -65,8 +67,8 @@ class Optimization:
         return hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
-        done = ["graph"] * self.graph + [self.quantize] * (self.quantize != "none") + ["pooling"] * self.fuse_pooling
-        return ", ".join(done)
+        bits = [name for name in (self.quantize, *self.variants) if name != "none"]
+        return ", ".join(["graph"] * self.graph + bits + ["pooling"] * self.fuse_pooling)
 
 
 def of_model(model: Model, *, directory: Path) -> Optimization | None:
@@ -77,6 +79,7 @@ def of_model(model: Model, *, directory: Path) -> Optimization | None:
     return Optimization(
         graph=wanted.graph,
         quantize=wanted.quantize,
+        variants=tuple(wanted.variants),
         fuse_pooling=wanted.fuse_pooling,
         keep_original=wanted.keep_original,
         insist=wanted.insist,
@@ -91,7 +94,7 @@ def of_model(model: Model, *, directory: Path) -> Optimization | None:
 
 def read(entry: Mapping[str, Any]) -> Optimization:
     """Make an optimisation of what a lock says of it; raises KeyError or TypeError."""
-    return Optimization(**{**entry, "exclude": tuple(entry["exclude"])})
+    return Optimization(**{**entry, "exclude": tuple(entry["exclude"]), "variants": tuple(entry["variants"])})
 
 
 @cache

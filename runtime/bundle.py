@@ -106,7 +106,6 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     graph: _Text
     requires: tuple[str, ...]
     quantizes_dynamically: bool | None = None
-    batching: bool | None = None
 
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +139,7 @@ class Derivation(msgspec.Struct, frozen=True, kw_only=True):
     facts: Derived
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How one model is served; `pooling` is empty where the output already is one vector a text.
 
     What follows it, up to `adapters`, is an embedding's alone, and `labels` to `windows` a reranker's or classifier's.
@@ -276,7 +275,8 @@ def _with(model: Model, overlay: Overlay, facts: Derived, *, variant: Variant) -
     folder = Path(overlay.path)
     kept = {path: file for path, file in model.files.items() if path not in overlay.replaces}
     own = {str(folder / path): file for path, file in facts.files.items()}
-    dynamic, batching = variant.quantizes_dynamically, variant.batching
+    is_dynamic = facts.quantizes_dynamically if variant.quantizes_dynamically is None else variant.quantizes_dynamically
+    may_batch = facts.batching and (facts.quantizes_dynamically or not is_dynamic)  # unless the manifest allows both
     return msgspec.structs.replace(
         model,
         graph=str(folder / variant.graph),
@@ -285,8 +285,8 @@ def _with(model: Model, overlay: Overlay, facts: Derived, *, variant: Variant) -
         layers=facts.layers,
         answer_tokens=facts.answer_tokens,
         inputs=facts.inputs,
-        quantizes_dynamically=facts.quantizes_dynamically if dynamic is None else dynamic,
-        batching=facts.batching if batching is None else batching,
+        quantizes_dynamically=is_dynamic,
+        batching=may_batch,
         files={**kept, **own},
         derivation=Derivation(original=model.graph, requires=variant.requires, facts=facts),
     )

@@ -18,9 +18,9 @@ BUILDER_ORDER = (
     " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
     " api verification container images credentials registry engine push filesync buildkit buildx marks console"
     " progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
-    " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
-    " gather rendering report junit summary outputs timeline page reporting unchanged commands usage options"
-    " render_options subcommands cli"
+    " contents reproducibility tested smoke proof gates admission attestation result making pipeline offline"
+    " publication gather rendering report junit summary outputs timeline page reporting unchanged commands usage"
+    " options render_options subcommands cli"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads mounts processor bundle footprint files prompting template timings tokenizer"

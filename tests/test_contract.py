@@ -117,8 +117,6 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "quantizes_dynamically": False,
             "batching": True,
             "files": FILES,
-            "overlay": None,
-            "derivation": None,
         },
         {
             "name": "reranker",
@@ -150,8 +148,6 @@ def test_the_runtime_reads_the_bundle_that_the_builder_writes() -> None:
             "quantizes_dynamically": True,
             "batching": False,
             "files": FILES,
-            "overlay": None,
-            "derivation": None,
         },
     ]
 
