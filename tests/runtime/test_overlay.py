@@ -2,19 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime import bundle, processor
 from runtime.bundle import read_bundle
+from runtime.embedder import Embedder
 from runtime.errors import BundleError
 from runtime.files import problems
-from runtime.inference import embed, load
+from runtime.inference import embed
 from tests.runtime import overlays, tiny
 from tests.runtime.conftest import Folders
 
 
-def write(root: Path, folders: Folders, **facts: object) -> Path:
+def write(root: Path, folders: Folders, **facts: Any) -> Path:
     entry = overlays.write(root, tiny.embedder_entry(folders.embedder), **facts)
     return tiny.write_bundle(root / "bundle.json", entry)
 
@@ -25,7 +27,7 @@ def test_a_derived_graph_has_the_place_of_the_model_s_own(tmp_path: Path, folder
     assert (model.original_graph, model.level) == ("onnx/model.onnx", "disabled")
     assert "onnx/model.onnx" not in model.files
     assert list(problems(model)) == []
-    assert embed(load(model, threads=1), ["cat"]).vectors.shape == (1, tiny.HIDDEN)
+    assert embed(Embedder(model, threads=1), ["cat"]).vectors.shape == (1, tiny.HIDDEN)
 
 
 def test_the_digests_of_derived_files_are_checked(tmp_path: Path, folders: Folders) -> None:
@@ -69,7 +71,7 @@ def test_without_a_variant_that_fits_every_processor_s_graph_is_taken(tmp_path: 
 def test_a_variant_that_quantises_by_the_run_s_range_runs_each_text_alone(
     tmp_path: Path, folders: Folders, is_dynamic: bool | None, may_batch: bool
 ) -> None:
-    variant = {"graph": "model.onnx", "requires": [], "quantizes_dynamically": is_dynamic}
+    variant: dict[str, Any] = {"graph": "model.onnx", "requires": [], "quantizes_dynamically": is_dynamic}
     (model,) = read_bundle(write(tmp_path, folders, variants=[variant])).models
     assert (model.quantizes_dynamically, model.batching) == (bool(is_dynamic), may_batch)
 
