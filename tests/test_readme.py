@@ -8,7 +8,7 @@ from typing import get_args
 import yaml
 
 from builder import outputs
-from builder.manifest import Defaults, Gates, Image, Manifest, Model
+from builder.manifest import Defaults, Gates, Image, Manifest, Model, Optimize
 from runtime.answers import ANSWERS
 from runtime.cohere_shapes import InputType
 from runtime.documentation import documentation_routes
@@ -32,6 +32,10 @@ def test_every_key_of_the_manifest_is_described() -> None:
         keys |= {f"{prefix}.{key}" for key in section.model_fields}
     described = set(re.findall(r"^\| `((?:version|vars|defaults|models|images|gates)[\w.]*)` \|", README, re.MULTILINE))
     assert described == keys
+
+
+def test_every_wish_of_an_optimisation_is_described() -> None:
+    assert re.findall(r"^\| `optimize\.(\w+)` \|", README, re.MULTILINE) == list(Optimize.model_fields)
 
 
 def test_every_setting_of_the_server_is_described_with_its_default() -> None:

@@ -99,7 +99,9 @@ def world(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("world")
     name = f"build-image-test-{uuid4().hex[:12]}"
     lookalikes.write_reranker(folder / "house")
-    made = project.make(folder, house={"task": "reranker", "path": "house"})
+    (folder / "texts").write_text("one text\nein anderer Text\n")
+    optimize = {"quantize": "int8", "samples": "texts"}
+    made = project.make(folder, house={"task": "reranker", "path": "house", "optimize": optimize})
     manifest, report = folder / "models.yaml", folder / "report.json"
     content = json.loads(manifest.read_text())
     content["images"] = {f"{name}-{kind}": {"kind": kind, "models": list(content["models"])} for kind in KINDS}
@@ -179,7 +181,7 @@ def test_the_same_images_are_built_tested_and_tagged(world: World, rebuilt: list
 
 def test_every_layer_is_the_same(world: World, rebuilt: list[dict[str, Any]]) -> None:
     layers = [image["layers"] for image in rebuilt]
-    assert [len(found) for found in layers] == [9, 3]
+    assert [len(found) for found in layers] == [10, 3]
     assert layers == [image["layers"] for image in world.images]
 
 
