@@ -19,7 +19,7 @@ from runtime.bundle import Model, read_bundle
 from runtime.classifier import Classifier
 from runtime.comparison_texts import DOCUMENTS, ENDLESS, PAIR_DOCUMENTS, PAIR_QUERIES, QUERIES
 from runtime.embedder import Embedder
-from runtime.errors import BundleError, InferenceError, ModelError
+from runtime.errors import BundleError, EmptyError, InferenceError, ModelError
 from runtime.golden import Loaded
 from runtime.pooling import unit
 from runtime.prompting import prompt_for
@@ -177,8 +177,8 @@ def _answers(loaded: Loaded, texts: Texts) -> Answers:
         if isinstance(loaded, Embedder):
             return _embedded(loaded, texts)
         return _reranked(loaded, texts) if isinstance(loaded, Reranker) else _classified(loaded, texts)
-    except InferenceError as error:
-        raise ModelError(str(error)) from error
+    except (InferenceError, EmptyError) as error:
+        raise ModelError(f"model `{loaded.model.name}`: {error}") from error
 
 
 def _embedded(embedder: Embedder, texts: Texts) -> Answers:
