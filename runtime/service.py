@@ -105,7 +105,7 @@ class Service:
         self._scheduler = Scheduler(admission=self._admission, metrics=self.metrics, on_death=on_death)
         self._tell_memory()
         answers = await asyncio.to_thread(golden.expected, self._golden, self.models, reports=self.accuracy)
-        turns = asyncio.Semaphore(self._threads)  # what is loaded by more at a time takes more memory, and no less time
+        turns = asyncio.Semaphore(self._threads)  # each takes memory of its own while it is loaded
 
         async def load_one(model: Model) -> "Loaded":
             async with turns:
