@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.errors import InputError
-from builder.lock import LockedModel
 from builder.plan import ImagePlan
 
 FILE = "docker-bake.json"
@@ -69,13 +68,14 @@ def _target(name: str) -> str:
     return _NOT_IN_TARGETS.sub("_", name)
 
 
-def _stage_target(model: LockedModel) -> str:
-    return f"_model-{_target(model.name)}"
+def _stage_target(stage: str) -> str:
+    return f"_{_target(stage)}"
 
 
 def _shared(images: Sequence[ImagePlan]) -> set[str]:
-    names = [model.name for image in images for model in image.models]
-    return {name for name in names if names.count(name) > 1}
+    """Return the stages of models that several images have."""
+    stages = [stage for image in images for model in image.models for stage in model.stages]
+    return {stage for stage in stages if stages.count(stage) > 1}
 
 
 def _common(images: Sequence[ImagePlan], wanted: BakeOptions) -> dict[str, Any]:
@@ -105,18 +105,17 @@ def _stages(images: Sequence[ImagePlan], shared: set[str], wanted: BakeOptions) 
     """Return a target for each stage that several images have, in the context of the first of them."""
     found: dict[str, dict[str, Any]] = {}
     for image in images:
-        for model in image.models:
-            if model.name in shared:
-                stage = {"context": image.name, "target": f"model-{model.name}", **_platforms(image, wanted)}
-                found.setdefault(_stage_target(model), {"inherits": [_COMMON], **stage})
+        for name in (stage for model in image.models for stage in model.stages):
+            if name in shared:
+                stage = {"context": image.name, "target": name, **_platforms(image, wanted)}
+                found.setdefault(_stage_target(name), {"inherits": [_COMMON], **stage})
     return found
 
 
 def _image(image: ImagePlan, shared: set[str], wanted: BakeOptions) -> dict[str, Any]:
     caches = [f"{_cache(wanted.cache_to, image)},mode=max"] if wanted.cache_to else []
-    contexts = {
-        f"model-{model.name}": f"target:{_stage_target(model)}" for model in image.models if model.name in shared
-    }
+    stages = [stage for model in image.models for stage in model.stages]
+    contexts = {stage: f"target:{_stage_target(stage)}" for stage in stages if stage in shared}
     return {
         "inherits": [_COMMON],
         "context": image.name,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from builder import layout
@@ -29,6 +29,7 @@ def digest(text: bytes) -> str:
 
 
 def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:
+    overlay = {} if model.optimization is None else {"overlay": _overlay(model, cache=cache)}
     return {
         **asdict(model.recipe),
         "footprint": model.footprint and asdict(model.footprint),
@@ -39,4 +40,16 @@ def _entry(model: "LockedModel", *, cache: str) -> dict[str, Any]:
         "files": {
             path: {"size_bytes": file.size_bytes, "sha256": file.sha256} for path, file in sorted(model.files.items())
         },
+        **overlay,
     }
+
+
+def _overlay(model: "LockedModel", *, cache: str) -> dict[str, Any]:
+    """Say where the build puts a derived graph, and which files it stands in for: what it is shows only then."""
+    place = layout.optimized_directory(model.source, model.revision, name=model.name)
+    return {"path": f"{cache}/{place}", "replaces": list(model.replaced_files)}
+
+
+def without_overlays(models: "Sequence[LockedModel]") -> "tuple[LockedModel, ...]":
+    """Return `models` as their originals, for what has no derived graph."""
+    return tuple(replace(model, optimization=None, samples=None) for model in models)

@@ -119,9 +119,14 @@ def _run(
 
 
 def _model_folders(plan: "Plan", settings: Settings) -> tuple[str, ...]:
-    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere."""
-    models = [model for image in plan.images for model in image.models if model.folder]
-    return tuple(sorted({str(settings.directory / model.asked["path"]) for model in models}))
+    """List the folders of local models as the manifest names them: one may be a link that will lead elsewhere.
+
+    And the files of samples, which are as much a part of what a run is made of.
+    """
+    models = [model for image in plan.images for model in image.models]
+    folders = [model.asked["path"] for model in models if model.folder]
+    texts = [model.asked["optimize"]["samples"] for model in models if model.samples]
+    return tuple(sorted({str(settings.directory / place) for place in [*folders, *texts]}))
 
 
 def plan(settings: Settings, *, console: Console) -> "Forecast":
@@ -215,7 +220,8 @@ def preload(settings: Settings, console: Console, *, bundle: Path | None) -> lis
 
     filled = fill_cache(settings, console)
     if bundle is not None:
-        serve.write_bundle(bundles.document(filled.models, cache=str(filled.cache.home)), bundle)
+        models = bundles.without_overlays(filled.models)  # no stage has derived anything here
+        serve.write_bundle(bundles.document(models, cache=str(filled.cache.home)), bundle)
     return [str(filled.cache.link(model)) for model in filled.models]
 
 

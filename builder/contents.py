@@ -13,6 +13,8 @@ from builder.saved import Member, Readable
 
 TINY_BYTES = 1 << 16  # files up to this size may be there as often as they like
 
+DERIVED = f"{bundle.CACHE}/optimized/"
+
 _BLOBS = "blobs/sha256/"
 
 
@@ -109,7 +111,8 @@ class _Visitor:
 
     def _is_ours(self, layer: str, member: Member) -> bool:
         is_base = f"sha256:{layer.removeprefix(_BLOBS)}" in self.search.base_layers
-        return not is_base and member.path not in self.search.verified
+        is_derived = member.path.startswith(DERIVED)  # of verified bytes, by a program that reads nothing else
+        return not is_base and not is_derived and member.path not in self.search.verified
 
     def contents(self, layers: tuple[str, ...]) -> Contents:
         numbers = {layer: number for number, layer in enumerate(layers, start=1)}

@@ -5,22 +5,29 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from builder import bundle, sbom
+from builder import bundle, optimization, sbom
 from builder.errors import InternalError
 
 if TYPE_CHECKING:
     from builder.lock import LockedModel
+    from builder.optimization import Optimization
     from builder.plan import ImagePlan
 
 # 2024-01-01T00:00:00Z. Every file of a context and of an image carries it, so equal content is an equal layer.
 SOURCE_DATE_EPOCH = 1704067200
 NANOSECONDS = 1_000_000_000
+
+# What of a recipe a graph is derived by.
+_REQUEST_KEYS = (
+    *("graph", "task", "inputs", "output", "pooling", "include_prompt", "layers", "normalize", "answer_tokens"),
+    *("padding_side", "first_position"),
+)
 
 _SERVER_PARTS = ("*.py", "*.html", "page/*")  # what of the server's folder is baked
 
@@ -86,6 +93,10 @@ def assemble(files: Mapping[str, bytes | Path]) -> Context:
 def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
     """Make the context that `dockerfile` builds `image` from."""
     files = _stage_files(dockerfile)
+    if image.optimized:
+        files |= {f"optimizer/{name}": text for name, text in optimization.programs().items()}
+    for model in image.optimized:
+        files |= {f"optimize/{model.name}/{path}": source for path, source in _optimized_files(model).items()}
     if image.kind == "server":
         files |= _server_files(image)
     for model in image.models:
@@ -98,10 +109,16 @@ def of_packages(dockerfile: str) -> Context:
     return assemble(_stage_files(dockerfile) | {"stages/requirements.txt": _requirements()})
 
 
-def wanted_packages() -> dict[str, bytes]:
-    """Return the texts that say which packages a server is built from: the locked wheels, and Debian's packages."""
-    script = resources.files("builder.templates").joinpath("stages/gather-packages.sh")
-    return {"requirements.txt": _requirements().read_bytes(), script.name: script.read_bytes()}
+def wanted_packages(*, optimizes: bool = False) -> dict[str, bytes]:
+    """Return the texts that say which packages a server is built from: the locked wheels, and Debian's packages.
+
+    Where it `optimizes` a model, the wheels that do so are among them.
+    """
+    stages = resources.files("builder.templates").joinpath("stages")
+    scripts = ["gather-packages.sh", *([optimization.REQUIREMENTS] if optimizes else [])]
+    return {"requirements.txt": _requirements().read_bytes()} | {
+        name: stages.joinpath(name).read_bytes() for name in scripts
+    }
 
 
 def _stage_files(dockerfile: str) -> dict[str, bytes | Path]:
@@ -133,6 +150,39 @@ def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
         files |= {f"files/{path}": model.folder / path for path in model.files}
         files["sha256sums"] = model.sha256sums.encode()
     return files
+
+
+def _optimized_files(model: "LockedModel") -> dict[str, bytes | Path]:
+    """Return what the stage that derives a graph is told, the cache's files for what is left, and the samples."""
+    if model.optimization is None:
+        raise InternalError(f"the model `{model.name}` is not optimised")
+    samples: dict[str, bytes | Path] = {"compare/samples.txt": model.samples} if model.samples else {}
+    thresholds = json.dumps(model.optimization.thresholds, indent=2) + "\n"
+    cache: dict[str, bytes | Path] = {
+        f"derive/cache/{path}": text for path, text in model.optimized_cache_files.items()
+    }
+    return {
+        "derive/request.json": _pretty(_request(model, model.optimization)),
+        "derive/replaces.txt": "".join(f"{path}\n" for path in model.replaced_files).encode(),
+        **cache,
+        "compare/thresholds.json": thresholds.encode(),
+        **samples,
+    }
+
+
+def _request(model: "LockedModel", wanted: "Optimization") -> dict[str, Any]:
+    """Say what a graph is derived from and how; what is not about a graph has no part in it."""
+    decided = asdict(model.recipe)
+    return {
+        **{key: decided[key] for key in _REQUEST_KEYS},
+        "batching": model.asked.get("batching"),
+        "optimize": wanted.wishes,
+        "variants": list(wanted.variants),
+    }
+
+
+def _pretty(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _requirements() -> Path:

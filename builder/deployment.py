@@ -74,4 +74,6 @@ def of_images(images: Sequence[ImagePlan], wanted: DeploymentOptions) -> tuple[D
 def cache_digest(models: Sequence[LockedModel]) -> str:
     """Return twelve hexadecimal digits for what the cache of `models` holds."""
     held = {model.identity: {path: file.sha256 for path, file in model.files.items()} for model in models}
-    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:12]
+    derived = [f"{model.name} {model.optimization.digest}" for model in models if model.optimization]
+    content = [held, *derived] if derived else held
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

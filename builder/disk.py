@@ -15,9 +15,11 @@ from builder.api import HeldImage
 from builder.console import size
 from builder.errors import FailedError
 from builder.labels import MODELS_LABEL
+from builder.lock import LockedModel
 from builder.plan import ImagePlan
 
 SERVER_BYTES = 600_000_000  # Python's packages: their stage 378 MB, their layers 149 MB, a base of 75 MB
+OPTIMIZER_BYTES = 400_000_000  # the stage that graphs are derived in
 HUB_CLIENT_BYTES = 300_000_000  # the stage that models are fetched with: 281 MB
 ENGINE_HINT = "free space with `build-image prune`, then `docker builder prune`, or build fewer images with --image"
 
@@ -68,8 +70,21 @@ def predict(images: Sequence[ImagePlan], *, held: Collection[str] = ()) -> Need:
             "contexts": sum(model.size_bytes for model in contexts),
             "the server": SERVER_BYTES if serves and not held else 0,
             "the Hub's client": HUB_CLIENT_BYTES if fetched and not held else 0,
+            **_optimizing(new.values(), images, is_first=not held),
         }
     )
+
+
+def _optimizing(new: Iterable[LockedModel], images: Sequence[ImagePlan], *, is_first: bool) -> dict[str, int]:
+    """Predict what the stages that derive graphs take: each lays its model out anew, as large as it was at most."""
+    names = {model.name for image in images for model in image.optimized}
+    optimized = [model for model in new if model.name in names]
+    if not optimized:
+        return {}
+    return {
+        "optimised models in their stages": sum(model.size_bytes for model in optimized),
+        "the optimiser": OPTIMIZER_BYTES if is_first else 0,
+    }
 
 
 def check_engine(images: Sequence[ImagePlan], engine: EngineDisk, *, no_cache: bool = False) -> None:

@@ -19,6 +19,7 @@ from builder.plan import ImagePlan, Plan
 # Measured on amd64, and rounded up.
 SERVER_LAYERS_BYTES = 150_000_000  # of an image of 405 MB, without its base and its models
 PACKAGES_BYTES = 100_000_000  # wheels 53 MB, Debian's packages 21 MB, apt's lists twice 9 MB
+OPTIMIZER_FETCH_BYTES = 100_000_000  # its wheels, and Debian's packages
 HUB_CLIENT_BYTES = 40_000_000  # wheels 7 MB, Debian's packages and apt's lists
 
 # `new`: no image has the name; `replaced`: another image has it; `there`: an image of these models, decisions and base
@@ -54,7 +55,10 @@ class There:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageForecast:
-    """An image as it will be: `added_bytes` without the base, whose size only an engine that has it can tell."""
+    """An image as it will be: `added_bytes` without the base, whose size only an engine that has it can tell.
+
+    Of an optimised model they are those of its original: how large its derived graph will be shows only in the build.
+    """
 
     plan: ImagePlan
     added_bytes: int
@@ -177,5 +181,10 @@ def _fetched(images: Sequence[ImagePlan], models: Sequence[LockedModel], held: s
             "models": sum(model.size_bytes for model in fetched),
             "packages": PACKAGES_BYTES if serves and not held else 0,
             "the Hub's client": HUB_CLIENT_BYTES if fetched and not held else 0,
+            **(
+                {"the optimiser": OPTIMIZER_FETCH_BYTES}
+                if any(image.optimized for image in images) and not held
+                else {}
+            ),
         }
     )

@@ -99,7 +99,7 @@ def _named(model: LockedModel) -> str:
 
 
 def _least_size(gates: Gates, models: Iterable[LockedModel]) -> str:
-    total = sum(model.size_bytes for model in models)
+    total = sum(model.remaining_bytes for model in models)  # what a derived graph will have is not known yet
     if gates.max_size is None or total <= gates.max_size:
         return ""
     return f"gate `max_size`: its models alone have {size(total)}; allowed: {size(gates.max_size)}"

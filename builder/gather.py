@@ -29,6 +29,7 @@ SUBJECT = "supplies"  # what the console calls the steps
 # Measured on amd64, and rounded up: wheels 53 MB and packages 21 MB; the stage that gathers them 329 MB, its image 74.
 PACKAGES_BYTES = 100_000_000
 STAGE_BYTES = 450_000_000
+OPTIMIZER_BYTES = 100_000_000  # wheels that no server has
 _ROOT = "supplies"  # the folder of the image that has them
 _ID_DIGITS = slice(len("sha256:"), len("sha256:") + 12)
 _READ_BYTES = 1 << 20
@@ -50,6 +51,11 @@ class Task:
     def has_server(self) -> bool:
         """Whether any image serves, and so has packages."""
         return any(image.kind == "server" for image in self.plan.images)
+
+    @property
+    def optimizes(self) -> bool:
+        """Whether any model is optimised, which takes packages of its own."""
+        return any(image.optimized for image in self.plan.images)
 
 
 def run(task: Task) -> Supplies:
@@ -106,7 +112,7 @@ def _previous(directory: Path) -> Supplies | None:
 def _build(task: Task, target: str) -> str:
     """Build a stage of the Dockerfile for supplies, and return the image's id."""
     image = task.plan.images[0]  # base and platform are the same for all
-    dockerfile = render.supplies_dockerfile(image.base, version=task.settings.version)
+    dockerfile = render.supplies_dockerfile(image.base, version=task.settings.version, optimizes=task.optimizes)
     request = BuildRequest(
         context=context.of_packages(dockerfile),
         shared_key="supplies",
@@ -145,7 +151,7 @@ def _description(task: Task, image: ImageDetails, *, reference: str) -> Descript
         program=task.settings.version,
         platform=image.platform,
         base=Base(name=name, reference=reference, id=image.id, digest=digest, layers=image.layers),
-        wanted=supplies.wanted_packages() if task.has_server else {},
+        wanted=supplies.wanted_packages(optimizes=task.optimizes) if task.has_server else {},
         images={image.name: tuple(name.rpartition(":")[2] for name in image.references) for image in task.plan.images},
         variables={name: environment[name] for name in sorted(names) if environment.get(name)},
         files={},
@@ -177,7 +183,7 @@ def _check_disks(task: Task, held: Supplies, image: ImageDetails) -> None:
     )
     parts = {
         "models": models_bytes,
-        "packages": PACKAGES_BYTES if lacks_packages else 0,
+        "packages": PACKAGES_BYTES + OPTIMIZER_BYTES * task.optimizes if lacks_packages else 0,
         "the base image": 0 if BASE in held.description.files else image.size_bytes,
     }
     place = f"the disk of `{task.directory}`"
@@ -234,7 +240,8 @@ def _saved(task: Task, reference: str, *, size_bytes: int) -> File:
 
 
 def _copies(task: Task) -> dict[str, File]:
-    """Copy the manifest, and write the lock of its models."""
+    """Copy the manifest and the samples, and write the lock of its models."""
     chosen = task.draft.lock.chosen(task.draft.models)
     texts = {SUPPLIES_MANIFEST: task.settings.models.read_bytes(), LOCK: lockfile.text(chosen).encode()}
+    texts |= {supplies.samples_path(model): model.samples.read_bytes() for model in _models(task) if model.samples}
     return {name: supplies.put(io.BytesIO(text), task.directory / name) for name, text in texts.items()}

@@ -12,6 +12,7 @@ from builder.lock import LockedModel
 
 MODELS_LABEL = "build-image.models"  # of an image: source@revision of each of its models, parted by spaces
 MODEL_LABEL = "build-image.model."  # and a model's name: the same, and the digest of its files
+OPTIMIZED = "optimized:"  # stands before the digest of how it was, in the label of a model whose graph was derived
 MEMORY_LABEL = "build-image.memory"  # of one that serves: the most bytes that it takes with its default settings
 BUNDLE_LABEL = "build-image.bundle"  # of one that serves: the digest of its `bundle.json`, which has those of the files
 
@@ -29,8 +30,14 @@ def of_content(name: str, models: Sequence[LockedModel], *, version: str, origin
         "licenses": licence.expression(model.licence for model in models),
     }
     standard = {f"{_OCI}{key}": value for key, value in known.items() if value}
-    each = {f"{MODEL_LABEL}{model.name}": f"{model.identity} {model.files_digest}" for model in models}
+    each = {
+        f"{MODEL_LABEL}{model.name}": f"{model.identity} {model.files_digest}{_optimized(model)}" for model in models
+    }
     return {**standard, MODELS_LABEL: " ".join(model.identity for model in models), **each}
+
+
+def _optimized(model: LockedModel) -> str:
+    return f" {OPTIMIZED}{model.optimization.digest}" if model.optimization else ""
 
 
 def of_server(base: str, models: Sequence[LockedModel]) -> dict[str, str]:

@@ -23,6 +23,11 @@ def snapshot_directory(source: str, revision: str) -> str:
     return f"{repository_directory(source)}/snapshots/{revision}"
 
 
+def optimized_directory(source: str, revision: str, *, name: str) -> str:
+    """Return where an image keeps what was derived of one commit for the model `name`: no client looks there."""
+    return f"optimized/{repository_directory(source).removeprefix('hub/')}/{revision}/{name}"
+
+
 def metadata_files(source: str, revision: str, files: Mapping[str, RepositoryFile]) -> dict[str, bytes]:
     """Return what makes the baked `files` findable offline by name as well as by commit: path to content."""
     listing = {path: _tree_entry(files[path]) for path in sorted(files)}

@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from builder import card, folder, footprint, layout, recipe
+from builder import card, folder, footprint, layout, optimization, recipe, selection
 from builder.errors import InputError, InternalError
 from builder.footprint import Footprint
 from builder.manifest import Manifest, Model
+from builder.optimization import Optimization
 from builder.recipe import Recipe
 from builder.repository import Repository, RepositoryFile, read_json_object
 
@@ -33,7 +34,8 @@ class LockedFile:
 class LockedModel:
     """One model, decided: `source` is its organisation/name, `revision` its commit or the digest of its folder.
 
-    `asked` is its section of the manifest at that time. `licence` is empty where the repository names none.
+    `asked` is its section of the manifest at that time. `licence` is empty where the repository names none. `samples`
+    is the file that its optimised graph is compared on, where the manifest names one.
     """
 
     name: str
@@ -46,6 +48,8 @@ class LockedModel:
     files: Mapping[str, LockedFile]
     folder: Path | None
     footprint: Footprint | None = None
+    optimization: Optimization | None = None
+    samples: Path | None = None
 
     @property
     def is_fetched(self) -> bool:
@@ -63,6 +67,12 @@ class LockedModel:
         return self.revision[:7]
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that make its layer; the last one has it."""
+        own = f"model-{self.name}"
+        return (own, f"optimize-{self.name}") if self.optimization else (own,)
+
+    @property
     def mount_id(self) -> str:
         """The cache mount in which BuildKit keeps its files for the next fetch.
 
@@ -74,6 +84,19 @@ class LockedModel:
     def size_bytes(self) -> int:
         """Size of everything that is baked of it."""
         return sum(file.size_bytes for file in self.files.values())
+
+    @property
+    def replaced_files(self) -> tuple[str, ...]:
+        """The files that a derived graph stands in for: its own graph and the weights of that; none where they stay."""
+        if self.optimization is None or self.optimization.keep_original:
+            return ()
+        own = {layer.weights for layer in self.recipe.layers}
+        return tuple(path for path in sorted(self.files) if not selection.is_companion(path) and path not in own)
+
+    @property
+    def remaining_bytes(self) -> int:
+        """Size of what is baked of it whatever its optimised graph will be."""
+        return sum(file.size_bytes for path, file in self.files.items() if path not in self.replaced_files)
 
     @property
     def sha256sums(self) -> str:
@@ -88,11 +111,20 @@ class LockedModel:
     @property
     def cache_files(self) -> dict[str, bytes]:
         """What makes the baked files findable in a Hugging Face cache: path to content."""
+        return self._cache_files(self.files)
+
+    @property
+    def optimized_cache_files(self) -> dict[str, bytes]:
+        """The same, where its derived graph has replaced what it replaces."""
+        return self._cache_files(path for path in self.files if path not in self.replaced_files)
+
+    def _cache_files(self, paths: Iterable[str]) -> dict[str, bytes]:
+        held = {path: self.files[path] for path in paths}
         listed = {
             path: RepositoryFile(
                 size_bytes=file.size_bytes, blob_id=file.blob_id, sha256=file.sha256 if file.is_large else None
             )
-            for path, file in self.files.items()
+            for path, file in held.items()
         }
         return layout.metadata_files(self.source, self.revision, listed)
 
@@ -125,13 +157,19 @@ class Lock:
     @cached_property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any decision: `{{ lock.digest }}` in a tag."""
-        decided = {name: [model.source, model.revision, asdict(model.recipe)] for name, model in self.models.items()}
+        decided = {name: _decisions(model) for name, model in self.models.items()}
         text = json.dumps([decided, dict(self.bases)], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def chosen(self, names: Iterable[str]) -> "Lock":
         """Return the part of the lock that is about the models called `names`."""
         return replace(self, models={name: self.models[name] for name in dict.fromkeys(names)})
+
+
+def _decisions(model: LockedModel) -> list[Any]:
+    """Return all that makes a model what it is; one that is not optimised has no place for how."""
+    optimized = [asdict(model.optimization)] if model.optimization else []
+    return [model.source, model.revision, asdict(model.recipe), *optimized]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +201,11 @@ class Sources:
         """Return the absolute path of a local model."""
         return None if model.path is None else (self.directory / model.path).resolve()
 
+    def samples(self, model: Model) -> Path | None:
+        """Return the absolute path of the texts that an optimised model is compared on."""
+        texts = model.optimize.samples if model.optimize else None
+        return None if texts is None else (self.directory / texts).resolve()
+
 
 def resolve(
     manifest: Manifest, previous: Lock, *, sources: Sources, names: Iterable[str], upgraded: Iterable[str] = ()
@@ -179,8 +222,14 @@ def resolve(
         model, is_kept = manifest.models[name], name not in upgraded
         known = kept.get(name) if is_kept else None
         held = previous.outdated.get(name) if is_kept else None
-        kept[name] = _resolved(model, known, sources, held=held)
+        kept[name] = _optimized(_resolved(model, known, sources, held=held), model, sources)
     return replace(previous, models=kept, outdated={})
+
+
+def _optimized(locked: LockedModel, model: Model, sources: Sources) -> LockedModel:
+    """Add how the model is optimised, by what this release does that with."""
+    decided = optimization.of_model(model, directory=sources.directory)
+    return replace(locked, optimization=decided, samples=sources.samples(model))
 
 
 def _resolved(
@@ -286,7 +335,16 @@ def _model_differences(before: LockedModel, after: LockedModel) -> Iterator[str]
     for key, value in decided_after.items():
         if key != "files" and decided_before[key] != value:
             yield f"recipe.{key}: {_shown(decided_before[key])} -> {_shown(value)}"
+    yield from _optimization_differences(before.optimization, after.optimization)
     yield from _file_differences(before.files, after.files)
+
+
+def _optimization_differences(before: Optimization | None, after: Optimization | None) -> Iterator[str]:
+    """Yield what only this release or the samples changed; a wish of the manifest is told as such."""
+    old, new = (asdict(one) if one else {} for one in (before, after))
+    for key in ("samples_sha256", "versions", "program"):
+        if old and new and old[key] != new[key]:
+            yield f"optimization.{key}: {_shown(old[key])} -> {_shown(new[key])}"
 
 
 def _asked_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from builder import whole
+from builder import optimization, whole
 from builder.errors import InputError
 from builder.footprint import Footprint
 from builder.inputs import Input
@@ -78,6 +78,7 @@ def _model_content(model: LockedModel) -> dict[str, Any]:
         "recipe": decided,
         "footprint": model.footprint and asdict(model.footprint),
         "files": {path: asdict(file) for path, file in model.files.items()},
+        **({"optimization": asdict(model.optimization)} if model.optimization else {}),
     }
 
 
@@ -103,6 +104,7 @@ def _model(name: str, entry: Mapping[str, Any]) -> LockedModel:
         files=files,
         folder=None,
         footprint=_footprint(entry.get("footprint")),
+        optimization=optimization.read(entry["optimization"]) if "optimization" in entry else None,
     )
 
 

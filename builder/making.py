@@ -13,6 +13,7 @@ from builder import (
     gates,
     history,
     network,
+    proof,
     render,
     reproducibility,
     smoke,
@@ -23,7 +24,7 @@ from builder.buildx import BuildxRequest
 from builder.console import Console, size
 from builder.context import Context
 from builder.engine import Engine
-from builder.errors import BuildImageError, FailedError, InternalError
+from builder.errors import BuildFailedError, BuildImageError, FailedError, InternalError
 from builder.plan import ImagePlan
 from builder.record import Recorder
 from builder.result import ImageResult, Journal
@@ -88,7 +89,10 @@ class Maker:
             recorder.observe(event)
             self.console.event(image.name, event)
 
-        image_id = self._built(image, on_event=on_event)
+        try:
+            image_id = self._built(image, on_event=on_event)
+        except BuildFailedError as error:
+            raise proof.retold(error) from error
         details, build_s = self.engine.inspect_image(image_id), time.monotonic() - started
         layers = history.layers(
             details.layers,
@@ -97,7 +101,17 @@ class Maker:
         )
         told = f"{image.name}: built {image_id} in {build_s:.1f} s, {size(details.size_bytes)}"
         self.console.say(told, image=image.name)
-        return replace(result, details=details, layers=layers, build_s=build_s)
+        result = replace(result, details=details, layers=layers, build_s=build_s)
+        return self._proven(result, recorder) if image.optimized else result
+
+    def _proven(self, result: ImageResult, recorder: Recorder) -> ImageResult:
+        """Tell what the build measured of optimised graphs, and which of them there is not."""
+        accuracy = proof.read(self.engine, result.image_id)
+        for check in proof.checks(accuracy):
+            self._tell(result, recorder)(check)
+        for warning in proof.warnings(accuracy):
+            self.console.warn(f"{result.plan.name}: {warning}")
+        return replace(result, accuracy=accuracy)
 
     def _built(self, image: ImagePlan, *, on_event: Callable[[Event], None]) -> str:
         build = self._build_elsewhere if self.settings.builder else self._build_here

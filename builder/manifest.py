@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from builder import document, quantity, reference
+from builder import document, quantity, reference, samples
 from builder.document import Document
 from builder.errors import InputError, Problem, ProblemsError
 from builder.template import check_template
@@ -29,6 +29,8 @@ PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmea
 Activation = Literal["sigmoid", "identity", "softmax"]
 LongDocuments = Literal["truncate", "windows"]
 Kind = Literal["server", "models"]
+Quantize = Literal["none", "int8", "q4"]
+Variant = Literal["int8", "int8-vnni", "q4"]
 
 _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
 _REPOSITORY_ID = r"^[\w.-]+/[\w.-]+$"
@@ -60,6 +62,28 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Optimize(_Section):
+    """How a model's graph is made faster and smaller in the build, and how near to the original it has to answer."""
+
+    graph: bool = True
+    quantize: Quantize = "none"
+    variants: list[Variant] = []
+    fuse_pooling: bool = True
+    keep_original: bool = False
+    insist: bool = False
+    exclude: list[str] = []
+    samples: str | None = None
+    min_mean_cosine: Share = 0.99
+    min_top10_overlap: Share = 0.95
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.graph and not self.fuse_pooling and self.quantize == "none" and not self.variants:
+            msg = "nothing is left to optimise: remove `optimize`, or one of `graph: false` and `fuse_pooling: false`"
+            raise ValueError(msg)
+        return self
+
+
 class Model(_Section):
     """One model: where it comes from, and what its repository does not say about serving it."""
 
@@ -83,6 +107,7 @@ class Model(_Section):
     false_token: str | None = None
     long_documents: LongDocuments | None = None
     batching: bool | None = None
+    optimize: Optimize | None = None
     _name: str = PrivateAttr("")
 
     @property
@@ -150,6 +175,8 @@ class Manifest(_Section):
 
 
 _SECTIONS: Mapping[str, type[_Section]] = {"models": Model, "images": Image, "defaults": Defaults, "gates": Gates}
+
+_DEPTH_OF_A_MODEL_KEY = 3  # `models`, its name, the key
 
 # What a failed check of pydantic means to the person who wrote the file.
 _EXPECTED = {
@@ -236,6 +263,8 @@ def _known_keys(path: tuple[str | int, ...]) -> list[str]:
     section: type[_Section] = Manifest
     if len(path) > 1:
         section = _SECTIONS[str(path[0])]
+    if len(path) > _DEPTH_OF_A_MODEL_KEY and path[2] == "optimize":
+        section = Optimize
     return list(section.model_fields)
 
 
@@ -260,6 +289,12 @@ def _check_model(read: Document, name: str, model: Mapping[str, Any], directory:
     # `Path.is_dir` raises for text that can name no file.
     if isinstance(path, str) and directory is not None and not os.path.isdir(directory / path):  # noqa: PTH112
         yield read.problem(("models", name, "path"), f"there is no folder `{directory / path}`")
+    texts = _mapping(model.get("optimize")).get("samples")
+    if isinstance(texts, str) and directory is not None:
+        try:
+            samples.read(directory / texts)
+        except ValueError as error:
+            yield read.problem(("models", name, "optimize", "samples"), str(error))
     default, prompts = model.get("default_prompt"), _mapping(model.get("prompts"))
     if isinstance(default, str) and prompts and default not in prompts:
         hint = did_you_mean(default, list(prompts))

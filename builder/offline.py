@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from builder import folder, gates, lock, lockfile, manifest, pipeline, progress, supplies
+from builder import folder, gates, lock, lockfile, manifest, optimization, pipeline, progress, supplies
 from builder import plan as planning
 from builder.api import ImageDetails
 from builder.console import Console
@@ -57,6 +57,12 @@ class Wanted:
     def has_server(self) -> bool:
         """Whether any image serves, and so has packages."""
         return any(image.kind == "server" for image in self.images.values())
+
+    @property
+    def optimizes(self) -> bool:
+        """Whether any model is optimised, which takes packages of its own."""
+        served = (name for image in self.images.values() if image.kind == "server" for name in image.models)
+        return any(self.manifest.models[name].optimize for name in served if name in self.manifest.models)
 
 
 def is_own_manifest(settings: Settings, directory: Path) -> bool:
@@ -149,7 +155,10 @@ def lacking(wanted: Wanted, locked: Lock, held: Supplies, *, platform: str) -> I
     if wanted.has_server and not description.wanted:
         yield "it has no packages for an image that serves"
     elif wanted.has_server:
-        here = supplies.wanted_packages()
+        here = supplies.wanted_packages(optimizes=wanted.optimizes)
+        if wanted.optimizes and optimization.REQUIREMENTS not in description.wanted:
+            yield "it has no packages to optimise a model with"
+            here.pop(optimization.REQUIREMENTS)
         for name in sorted(name for name in here if description.wanted.get(name) != here[name]):
             yield f"it was gathered by build-image {description.program}, whose `{name}` is not that of this one"
     for name in wanted.models:
@@ -183,7 +192,16 @@ def _changed_folders(wanted: Wanted, locked: Lock, settings: Settings) -> Iterat
 def _models(wanted: Wanted, locked: Lock, held: Supplies) -> tuple[LockedModel, ...]:
     """Return the models, each to be copied from the folder as one from a local `path` is."""
     models = [locked.models[name] for name in wanted.models]
-    return tuple(replace(model, folder=held.cache.snapshot(model)) for model in models)
+    return tuple(_supplied(model, held) for model in models)
+
+
+def _supplied(model: LockedModel, held: Supplies) -> LockedModel:
+    """Return a model with its files in the folder, to be optimised by the programs of this release."""
+    wanted = model.optimization and replace(
+        model.optimization, versions=optimization.versions(), program=optimization.program_digest()
+    )
+    samples = held.path(supplies.samples_path(model)) if wanted and wanted.samples_sha256 else None
+    return replace(model, folder=held.cache.snapshot(model), optimization=wanted, samples=samples)
 
 
 def _damage(held: Supplies, models: Iterable[LockedModel], console: Console) -> tuple[str, ...]:

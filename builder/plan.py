@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import labels, reference, tags
+from builder import bundle, labels, reference, tags
 from builder.errors import InputError, ProblemsError
 from builder.git import UNKNOWN, Origin
 from builder.lock import Lock, LockedModel
@@ -49,16 +49,24 @@ class ImagePlan:
         return self.supplied.base if self.supplied else self.base
 
     @property
+    def optimized(self) -> tuple[LockedModel, ...]:
+        """The models whose graph a stage derives."""
+        return tuple(model for model in self.models if model.optimization)
+
+    @property
     def shareable_stages(self) -> tuple[str, ...]:
         """The stages of its Dockerfile whose result another image may share; the others are made of its own models."""
         client = ("hub-client",) if any(model.is_fetched for model in self.models) else ()
-        models = (*client, *(f"model-{model.name}" for model in self.models))
+        optimizer = ("optimizer",) if self.optimized else ()
+        stages = (stage for model in self.models for stage in model.stages)
+        models = (*client, *optimizer, *stages)
         return ("python-deps", *models, "app", "runtime-packages") if self.kind == "server" else models
 
     @property
     def own_layers(self) -> int:
         """How many layers it has above those of its base."""
-        return len(self.models) + (_SERVER_LAYERS if self.kind == "server" else 0)
+        proof = 1 if self.optimized else 0
+        return len(self.models) + (_SERVER_LAYERS + proof if self.kind == "server" else 0)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -117,12 +125,18 @@ def _plan(manifest: Manifest, name: str, image: Image, lock: Lock, references: t
         kind=image.kind,
         base=_pinned(manifest.defaults.base, lock),
         platform=manifest.defaults.platform,
-        models=tuple(lock.models[model] for model in image.models),
+        models=_models(image, lock),
         references=references,
         immutable=tuple(_immutable(references, manifest.defaults.immutable, image.immutable)),
         version=lock.chosen(image.models).digest,
         gates=manifest.gates,
     )
+
+
+def _models(image: Image, lock: Lock) -> tuple[LockedModel, ...]:
+    """Return the models of an image; one of weights has the originals, since other programs look for those."""
+    models = tuple(lock.models[model] for model in image.models)
+    return models if image.kind == "server" else bundle.without_overlays(models)
 
 
 def _immutable(references: Iterable[str], default: Sequence[str], own: Sequence[str] | None) -> Iterator[str]:

@@ -56,6 +56,7 @@ def _model(forecast: ModelForecast) -> dict[str, Any]:
         "revision": model.revision,
         "licence": model.licence or None,
         "is_gated": model.is_gated,
+        "optimized": str(model.optimization) if model.optimization else None,
         "size_bytes": model.size_bytes,
         "images": list(forecast.images),
         "is_held": forecast.is_held,
@@ -71,7 +72,8 @@ def text(forecast: Forecast) -> str:
 def _images(forecast: Forecast) -> Iterator[tuple[str, ...]]:
     yield ("image", "tag", "size", "state")
     for image in forecast.images:
-        weight = size(image.added_bytes) + " + base" if image.size_bytes is None else size(image.size_bytes)
+        known = size(image.added_bytes) + " + base" if image.size_bytes is None else size(image.size_bytes)
+        weight = f"{known} before optimising" if image.plan.optimized else known
         for name in image.plan.references:
             told = [image.state or "", "immutable" if name in image.plan.immutable else ""]
             yield (image.plan.name, name, weight, ", ".join(filter(None, told)) or "-")

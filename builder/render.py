@@ -43,9 +43,12 @@ def dockerfile(image: "ImagePlan", *, version: str) -> str:
     return _filled(_TEMPLATES[image.kind], is_supplied=image.supplied is not None, image=image, version=version)
 
 
-def supplies_dockerfile(base: str, *, version: str) -> str:
-    """Return the Dockerfile of the stages `base` and `packages`: what a build without a network begins from."""
-    return _filled("Supplies.Dockerfile.jinja", is_supplied=False, base=base, version=version)
+def supplies_dockerfile(base: str, *, version: str, optimizes: bool = False) -> str:
+    """Return the Dockerfile of the stages `base` and `packages`: what a build without a network begins from.
+
+    Where a model is to be optimised, the packages are also those that do it.
+    """
+    return _filled("Supplies.Dockerfile.jinja", is_supplied=False, base=base, version=version, optimizes=optimizes)
 
 
 def _filled(name: str, *, is_supplied: bool, **values: object) -> str:

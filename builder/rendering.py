@@ -104,6 +104,11 @@ def _weights(wanted: Rendering) -> ImagePlan | None:
     held = {model.identity for model in known[wanted.weights].models}
     for image in wanted.images:
         for model in image.models:
+            if image.kind == "server" and model.optimization:
+                hint = "serve it from its own image: render without --weights, or leave out `optimize`"
+                raise InputError(
+                    f"`{wanted.weights}` has the original of `{model.name}`, not its optimised graph", hint=hint
+                )
             if image.kind == "server" and model.identity not in held:
                 hint = f"add it to `images.{wanted.weights}.models`, or choose images with --image"
                 raise InputError(f"`{wanted.weights}` does not have `{model.name}` of `{image.name}`", hint=hint)

@@ -94,6 +94,7 @@ def _image(result: "ImageResult") -> Report:
             {"name": model.name, "source": model.source, "revision": model.revision, "size_bytes": model.size_bytes}
             for model in result.plan.models
         ],
+        "accuracy": [{"name": name, **report} for name, report in result.accuracy.items()],
         "phases": record.phases(result.phases),
         "stages": record.stages(result.steps),
         "checks": [

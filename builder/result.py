@@ -10,6 +10,7 @@ from builder.errors import BuildImageError
 from builder.gates import Figures
 from builder.history import Layer
 from builder.plan import ImagePlan
+from builder.proof import Accuracy
 from builder.record import Phase, Step
 from builder.registry import Published
 
@@ -18,7 +19,7 @@ from builder.registry import Published
 class ImageResult:
     """How one image went, or how far it came; `references` are the names it really got.
 
-    `pushed` are those of them that a registry has now.
+    `pushed` are those of them that a registry has now, `accuracy` is what was measured of optimised graphs.
     """
 
     plan: ImagePlan
@@ -30,6 +31,7 @@ class ImageResult:
     checks: tuple[smoke.Check, ...] = ()
     pushed: tuple[Published, ...] = ()
     figures: Figures = field(default_factory=dict)
+    accuracy: Accuracy = field(default_factory=dict)
     build_s: float = 0.0
     duration_s: float = 0.0
     error: BuildImageError | None = None

@@ -20,7 +20,13 @@ _VARIABLE = {
     "type": "string",
     "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}",
 }
-_SECTIONS = {"models.NAME": "Model", "images.NAME": "Image", "defaults": "Defaults", "gates": "Gates"}
+_SECTIONS = {
+    "models.NAME": "Model",
+    "images.NAME": "Image",
+    "defaults": "Defaults",
+    "gates": "Gates",
+    "optimize": "Optimize",
+}
 _LIMITS = ("pattern", "enum", "const")
 
 # By the names of the keys in README.md, which has the same texts.
@@ -73,6 +79,33 @@ DESCRIPTIONS = {
     "models.NAME.batching": (
         "whether texts may share a run of the graph. Default: yes, unless they change each other's numbers, or a"
         " run has logits for every token"
+    ),
+    "models.NAME.optimize": (
+        "what is done in the build so that the graph is faster and smaller, see [Optimisation](#optimisation)."
+        " Default: nothing"
+    ),
+    "optimize.graph": (
+        "whether operators are fused and the graph is saved as it runs, so that nothing is optimised at a start."
+        " Default `true`"
+    ),
+    "optimize.quantize": (
+        "`int8`: products of bytes, each token with a scale of its own; `q4`: weights of 4 bits; or `none`."
+        " Default `none`"
+    ),
+    "optimize.variants": (
+        "more graphs, `int8` `int8-vnni` `q4`, for processors that are better at those; the server takes the"
+        " first that its processor's flags allow. Default: none"
+    ),
+    "optimize.fuse_pooling": "whether pooling and Dense become part of the graph. Default `true`",
+    "optimize.keep_original": "whether the original's files stay in the image too, for other programs. Default `false`",
+    "optimize.insist": (
+        "whether the build fails where something of this can't be done, in place of a warning. Default `false`"
+    ),
+    "optimize.exclude": "patterns of layers that are left alone, by the names of operators and weights. Default: none",
+    "optimize.samples": "a file of texts, one a line in UTF-8 and at most 1,000, that both graphs are compared on too",
+    "optimize.min_mean_cosine": "how near the answers have to be on average. Default `0.99`",
+    "optimize.min_top10_overlap": (
+        "the share of the ten best documents of a query that have to be the same. Default `0.95`"
     ),
     "images": "the images by name: the models in each, and the names it gets once it is tested",
     "images.NAME.models": "names of models",

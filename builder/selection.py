@@ -83,10 +83,15 @@ def _external_data_path(graph: str, location: str, repository: Repository) -> st
     return path
 
 
+def is_companion(path: str) -> bool:
+    """Tell whether clients read a file beside any graph, so that it is neither a graph nor the weights of one."""
+    return _BAKED.fullmatch(path) is not None
+
+
 def baked_paths(repository: Repository, *, graph: str, weights: Sequence[str]) -> tuple[str, ...]:
     """List every file that goes into the image, sorted; raises InputError when there is no `tokenizer.json`."""
     if "tokenizer.json" not in repository.files:
         hint = "save one with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
         raise InputError(f"`{repository.source}` has no `tokenizer.json`", hint=hint)
-    companions = {path for path in repository.files if _BAKED.fullmatch(path)}
+    companions = {path for path in repository.files if is_companion(path)}
     return tuple(sorted({graph, *weights, *companions}))

@@ -50,7 +50,7 @@ def prepare(
 
     Only this machine reaches the server, unless RUNTIME_HOSTNAME says otherwise.
     """
-    document = bundle.document(models, cache=str(cache.home))
+    document = bundle.document(bundle.without_overlays(models), cache=str(cache.home))
     path = cache.own / "bundles" / hashlib.sha256(document).hexdigest()[:12] / "bundle.json"
     write_bundle(document, path)
     settings = {

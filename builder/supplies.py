@@ -3,7 +3,8 @@
     build-image.json   what the folder is for, and the sha256 of the files below
     models.yaml        the manifest
     models.lock        the lock of its models, with the sha256 of each of their files
-    wheels, packages   what a server's stages install
+    wheels, packages   what a server's stages install, and those that optimise a model
+    samples            the texts that optimised models are compared on
     base.tar           the base image
     hub, transformers  the models, in the layout of the local cache
 
@@ -28,6 +29,7 @@ from builder.settings import SUPPLIES_DESCRIPTION, SUPPLIES_MANIFEST
 FORMAT = 1
 LOCK = "models.lock"
 BASE = "base.tar"
+SAMPLES_FOLDER = "samples"
 PACKAGE_FOLDERS = ("packages", "wheels")
 
 DISK_HINT = "free space there, or choose another --output"
@@ -123,9 +125,15 @@ class Expected(Protocol):
         """Its digest."""
 
 
-def wanted_packages() -> dict[str, str]:
+def wanted_packages(*, optimizes: bool = False) -> dict[str, str]:
     """Return the sha256 of each text of this program that says which packages a server is built from."""
-    return {name: hashlib.sha256(text).hexdigest() for name, text in context.wanted_packages().items()}
+    texts = context.wanted_packages(optimizes=optimizes)
+    return {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+
+
+def samples_path(model: LockedModel) -> str:
+    """Return where the folder keeps the texts that an optimised model is compared on."""
+    return f"{SAMPLES_FOLDER}/{model.name}.txt"
 
 
 def read(directory: Path) -> Supplies:

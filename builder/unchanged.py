@@ -1,9 +1,10 @@
 """Own the memory of finished runs, which tells that a run would change nothing; it builds nothing.
 
 A run is remembered by what its images are made of: the manifest with its lock and the variables that it names, the
-description of its supplies where it has any, the files of its local models and this program's own (by size, times and
-inode), and the base images' ids. A run whose outcome depends on more than that is not remembered: a tag that git gives.
-The label of the revision does not: it names the last commit that changed manifest, lock or local models.
+description of its supplies where it has any, the files of its local models, its samples and this program's own (by
+size, times and inode), and the base images' ids. A run whose outcome depends on more than that is not remembered: a tag
+that git gives. The label of the revision does not: it names the last commit that changed manifest, lock or local
+models.
 """
 
 import hashlib
@@ -86,11 +87,16 @@ def fingerprint(settings: Settings, folders: Iterable[str]) -> str:
     names = sorted(set(_VARIABLE.findall(texts[0].decode(errors="replace"))))
     digest = hashlib.sha256(b"".join(texts))
     digest.update(json.dumps([settings.version, [settings.environment.get(name) for name in names]]).encode())
-    for file in [*_own_files(), *(file for place in folders for file in sorted(folder.walk(Path(place))))]:
+    for file in [*_own_files(), *(file for place in folders for file in _files(Path(place)))]:
         found = file.stat()
         state = (str(file), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         digest.update(repr(state).encode())
     return digest.hexdigest()
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the files of a folder, or the one that `place` is itself."""
+    return sorted(folder.walk(place)) if place.is_dir() else [place]
 
 
 def _own_files() -> Iterator[Path]:

@@ -5,20 +5,23 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from builder import bundle, layout
 from builder.api import ImageDetails
 from builder.errors import FailedError, InputError
-from builder.labels import BUNDLE_LABEL, MODELS_LABEL
+from builder.labels import BUNDLE_LABEL, MODEL_LABEL, MODELS_LABEL
+from builder.labels import OPTIMIZED as OPTIMIZED_MARK
 from builder.lock import Lock, LockedModel
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
 HUB = f"{bundle.CACHE}/hub"
+OPTIMIZED = f"{bundle.CACHE}/optimized"
+_DERIVED = "derived.json"
 _BUNDLE_VARIABLE = "RUNTIME_BUNDLE"
 _READ_BYTES = 1 << 16  # larger pieces cost twice the processor's time: each is memory new to the process
 
@@ -36,13 +39,16 @@ class FoundFile:
 class ExpectedModel:
     """What an image should hold of a model: `snapshot` is its folder, which has nothing else in it than `files`.
 
-    `files` and `beside` are absolute paths to sha256; the latter lie outside of the snapshot.
+    `files` and `beside` are absolute paths to sha256; the latter lie outside of the snapshot. `overlay` is where a
+    derived graph lies, and `replaced` what of either it changes: to another digest, or to nothing.
     """
 
     name: str
     snapshot: str
     files: Mapping[str, str]
     beside: Mapping[str, str]
+    overlay: str = ""
+    replaced: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,10 +77,33 @@ class Images(Protocol):
 
 
 def verify(images: Images, image: str, models: Sequence[ExpectedModel]) -> tuple[Verdict, ...]:
-    """Compare every file that an image has in its cache with those of `models`; raises FailedError."""
-    with images.archive(image, HUB) as stream:
-        found = {file.path: file for file in read_files(stream, parent=str(PurePosixPath(HUB).parent))}
-    return tuple(judge(model, found) for model in models)
+    """Compare every file that an image has in its cache with those of `models`; raises FailedError.
+
+    What lies in an overlay is compared with what the build wrote down there: no lock knows it.
+    """
+    found: dict[str, FoundFile] = {}
+    for folder in (HUB, OPTIMIZED) if any(model.overlay for model in models) else (HUB,):
+        with images.archive(image, folder) as stream:
+            found |= {file.path: file for file in read_files(stream, parent=str(PurePosixPath(folder).parent))}
+    return tuple(judge(_laid_over(model, images, image), found) for model in models)
+
+
+def _laid_over(model: ExpectedModel, images: Images, image: str) -> ExpectedModel:
+    """Return what an image should hold of a model with its derived graph; where there is none, its original stays."""
+    if not model.overlay:
+        return model
+    with images.archive(image, f"{model.overlay}/{_DERIVED}") as stream:
+        text = _read_file(stream)
+    try:
+        derived = json.loads(text)
+        if derived["graph"] is None:
+            return model
+        own = {f"{model.overlay}/{path}": file["sha256"] for path, file in derived["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FailedError(f"`{model.overlay}/{_DERIVED}` of `{image}` can't be read: {error}") from error
+    files = {path: sha256 for path, sha256 in model.files.items() if path not in model.replaced}
+    beside = {path: model.replaced.get(path) or sha256 for path, sha256 in model.beside.items()}
+    return replace(model, files=files | own, beside=beside)
 
 
 def expected_of_image(images: Images, image: str, *, lock: Lock | None) -> tuple[ExpectedModel, ...]:
@@ -85,7 +114,7 @@ def expected_of_image(images: Images, image: str, *, lock: Lock | None) -> tuple
     details = images.inspect_image(image)
     text = _baked_bundle(images, image, details)
     if lock is not None:
-        return tuple(of_model(model) for model in labelled(details.labels, lock, image=image))
+        return tuple(map(of_model, _as_labelled(labelled(details.labels, lock, image=image), details.labels)))
     hint = f"compare it with a lock: `build-image verify {image} --models models.yaml`"
     if text is None:
         raise InputError(f"`{image}` carries no bundle that says what should be in it", hint=hint)
@@ -125,12 +154,27 @@ def labelled(labels: Mapping[str, str], lock: Lock, *, image: str) -> Iterator[L
         yield known[identity]
 
 
+def _as_labelled(models: Iterable[LockedModel], labels: Mapping[str, str]) -> Iterator[LockedModel]:
+    """Yield models as the image has them: one of weights has the original of what is optimised elsewhere."""
+    for model in models:
+        is_optimized = OPTIMIZED_MARK in labels.get(f"{MODEL_LABEL}{model.name}", "")
+        yield model if is_optimized else replace(model, optimization=None, samples=None)
+
+
 def of_model(model: LockedModel) -> ExpectedModel:
     """Return what an image should hold of a locked model, the cache's own files included."""
     snapshot = f"{bundle.CACHE}/{layout.snapshot_directory(model.source, model.revision)}"
     own = {f"{bundle.CACHE}/{path}": hashlib.sha256(text).hexdigest() for path, text in model.cache_files.items()}
     files = {f"{snapshot}/{path}": file.sha256 for path, file in model.files.items()}
-    return ExpectedModel(name=model.name, snapshot=snapshot, files=files, beside=own)
+    expected = ExpectedModel(name=model.name, snapshot=snapshot, files=files, beside=own)
+    if model.optimization is None:
+        return expected
+    overlay = f"{bundle.CACHE}/{layout.optimized_directory(model.source, model.revision, name=model.name)}"
+    gone = {f"{snapshot}/{path}": None for path in model.replaced_files}
+    other = {
+        f"{bundle.CACHE}/{path}": hashlib.sha256(text).hexdigest() for path, text in model.optimized_cache_files.items()
+    }
+    return replace(expected, overlay=overlay, replaced={**gone, **other})
 
 
 def of_bundle(text: bytes, *, image: str) -> tuple[ExpectedModel, ...]:
@@ -142,6 +186,8 @@ def of_bundle(text: bytes, *, image: str) -> tuple[ExpectedModel, ...]:
                 snapshot=model["path"],
                 files={f"{model['path']}/{path}": file["sha256"] for path, file in model["files"].items()},
                 beside={},
+                overlay=model.get("overlay", {}).get("path", ""),
+                replaced={f"{model['path']}/{path}": None for path in model.get("overlay", {}).get("replaces", [])},
             )
             for model in json.loads(text)["models"]
         )
@@ -175,7 +221,8 @@ def _read_file(stream: BinaryIO) -> bytes:
 def judge(model: ExpectedModel, found: Mapping[str, FoundFile]) -> Verdict:
     """Compare a model with the files of an image by their absolute paths."""
     expected = {**model.files, **model.beside}
-    extra = {path for path in found if path.startswith(f"{model.snapshot}/")} - set(expected)
+    own = (f"{model.snapshot}/", *([f"{model.overlay}/"] if model.overlay else []))
+    extra = {path for path in found if path.startswith(own)} - {*expected, f"{model.overlay}/{_DERIVED}"}
     mismatches = [_mismatch(path, sha256, found.get(path)) for path, sha256 in sorted(expected.items())]
     mismatches += [f"`{path}` was not locked" for path in sorted(extra)]
     return Verdict(

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from runtime.errors import StartError
@@ -16,7 +17,10 @@ usage: python -m runtime                             serve
        python -m runtime selftest [--files] [--speed]
                                                      check every model in this process, and its files' digests; and
                                                      measure the tokens that it reads in a second
-       python -m runtime golden                      print what every model answers to a few texts
+       python -m runtime golden [--originals FOLDER] print what every model answers to a few texts; of optimised
+                                                     models, their originals in FOLDER
+       python -m runtime compare ORIGINALS WANTED    compare every optimised model with its original; WANTED has the
+                                                     thresholds and samples of each
        python -m runtime memory                      measure the most memory that serving takes
        python -m runtime info                        print the bundle, versions and threads
 """
@@ -46,7 +50,7 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
             return serve(settings)
         case ["probe", *rest]:
             return _probe(rest, settings=settings)
-        case ["selftest" | "golden" | "memory", *_]:
+        case ["selftest" | "golden" | "compare" | "memory", *_]:
             return _measure(arguments, settings=settings)
         case ["info"]:
             from runtime import info  # noqa: PLC0415 - loads msgspec
@@ -62,13 +66,17 @@ def _run(arguments: list[str], *, settings: Settings) -> int:
 def _measure(arguments: list[str], *, settings: Settings) -> int:
     """Run one of the commands that load every model in this process."""
     # they load ONNX Runtime
-    from runtime import golden, memory, selftest  # noqa: PLC0415
+    from runtime import comparison, golden, memory, selftest  # noqa: PLC0415
 
     match arguments:
         case ["selftest", *flags] if set(flags) <= {"--files", "--speed"}:
             return selftest.run(settings, with_files="--files" in flags, with_speed="--speed" in flags)
         case ["golden"]:
             return golden.run(settings)
+        case ["golden", "--originals", folder]:
+            return golden.run(settings, originals=Path(folder))
+        case ["compare", originals, wanted]:
+            return comparison.run(settings, originals=Path(originals), wanted=Path(wanted))
         case ["memory"]:
             return memory.run(settings)
         case _:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as PathRoute
 
+from runtime import accuracy
 from runtime.admission import Admission
 from runtime.answers import Dialect, answer
 from runtime.api import Api, Endpoint, response_of
@@ -45,6 +46,7 @@ def create_service(settings: Settings) -> Service:
     return Service(
         read_bundle(settings.bundle),
         golden=settings.golden,
+        accuracy=accuracy.read(settings.accuracy),
         threads=settings.intra_op_threads or usable_threads(),
         max_batch_tokens=settings.max_batch_tokens,
         admission=Admission(max_entries=settings.max_concurrent_requests, max_tokens=settings.max_queue_tokens),

@@ -1,12 +1,16 @@
-"""Own `bundle.json`, the decisions baked with the models: read and checked whole, nothing left out is guessed."""
+"""Own `bundle.json`, the decisions baked with the models: read and checked whole, nothing left out is guessed.
+
+Of a model that was optimised the bundle says where its derived graph lies, and `derived.json` there how that is run.
+"""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from runtime import processor
 from runtime.errors import BundleError
 from runtime.mounts import hiding
 
@@ -20,11 +24,13 @@ Feed = Literal["input_ids", "attention_mask", "token_type_ids", "position_ids", 
 Dtype = Literal["int64", "int32", "float32", "float16", "bool"]
 Size = Annotated[int, msgspec.Meta(ge=0)] | Literal["batch", "sequence"]
 Side = Literal["left", "right"]
+Level = Literal["disabled", "basic", "extended", "all"]
 
 _SMALL_BYTES = 512 * 2**20  # loaded
 
 _MOST_ANSWERS = 2
 _SHOWN_FILES = 2
+_DERIVED = "derived.json"
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -81,11 +87,67 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     overlap: _Number
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Overlay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the build has put a derived graph, and the files of the model that it stands in for."""
+
+    path: _Text
+    replaces: tuple[_Text, ...]
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One optimisation: `detail` says what it did, or `why` what kept it from being done."""
+
+    step: _Text
+    detail: str = ""
+    why: str = ""
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """Another derived graph, for processors that have every flag that it `requires`."""
+
+    graph: _Text
+    requires: tuple[str, ...]
+    quantizes_dynamically: bool | None = None
+
+
+class Derived(msgspec.Struct, frozen=True, kw_only=True):
+    """What `derived.json` says: how the derived graph is run, and what was done to make it.
+
+    `graph` is None where none could be made, and the original stays. `level` is how much ONNX Runtime may still
+    optimise when it loads the graph.
+    """
+
+    graph: str | None
+    output: _Text
+    pooling: tuple[PoolingMode, ...]
+    layers: tuple[Dense | LayerNorm, ...]
+    answer_tokens: tuple[_Number, ...]
+    inputs: dict[str, Input]
+    quantizes_dynamically: bool
+    batching: bool
+    level: Level = "all"
+    applied: tuple[Step, ...]
+    skipped: tuple[Step, ...]
+    versions: dict[str, str]
+    files: dict[str, BakedFile]
+    variants: tuple[Variant, ...]
+
+
+class Derivation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's graph was derived from, and the flags of processors that the chosen one `requires`."""
+
+    original: _Text
+    requires: tuple[str, ...]
+    facts: Derived
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How one model is served; `pooling` is empty where the output already is one vector a text.
 
     What follows it, up to `adapters`, is an embedding's alone, and `labels` to `windows` a reranker's or classifier's.
     `answer_tokens` are those whose logits make a causal model's score: the first one's, less the second one's.
+    `overlay` is that of an optimised model alone. Where it holds a graph, that has the place of the model's own, and
+    `derivation` tells of it; `graph` and the files of it are absolute paths then.
     """
 
     name: _Text
@@ -117,6 +179,18 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     batching: bool
     footprint: Footprint | None
     files: dict[str, BakedFile]
+    overlay: Overlay | None = None
+    derivation: Derivation | None = None
+
+    @property
+    def original_graph(self) -> str:
+        """Name the graph that the model came with."""
+        return self.derivation.original if self.derivation else self.graph
+
+    @property
+    def level(self) -> Level:
+        """Say how much ONNX Runtime may optimise the graph."""
+        return self.derivation.facts.level if self.derivation else "all"
 
     @property
     def is_small(self) -> bool:
@@ -146,8 +220,10 @@ class _Versioned(msgspec.Struct):
     version: int
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, *, originals: Path | None = None) -> Bundle:
     """Read the bundle and look for every file that it names.
+
+    Where `originals` is given, an optimised model is its original, which lies in a folder of its name there.
 
     Raises BundleError, with all problems in one line, and in another what is mounted over files that are missing.
     """
@@ -160,12 +236,79 @@ def read_bundle(path: Path) -> Bundle:
         version = msgspec.json.decode(content, type=_Versioned).version
         if version != VERSION:
             raise BundleError(f"`{path}`: version `{version}` is not the one this server reads, `{VERSION}`")
-        bundle = msgspec.json.decode(content, type=Bundle)
+        bundle = _laid_over(msgspec.json.decode(content, type=Bundle), originals)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"`{path}`: {error}") from error
     if problems := list(_problems(bundle)):
         raise BundleError("\n".join([*_hidden(bundle), f"`{path}`: {'; '.join(problems)}"]))
     return bundle
+
+
+def _laid_over(bundle: Bundle, originals: Path | None) -> Bundle:
+    flags = processor.flags()
+    models = (
+        _fitting(model, flags) if originals is None else original(model, originals=originals) for model in bundle.models
+    )
+    return msgspec.structs.replace(bundle, models=tuple(models))
+
+
+def _fitting(model: Model, flags: Collection[str]) -> Model:
+    """Return the model with the first of its graphs that a processor with these `flags` can run."""
+    return next(one for one in derived(model) if one.derivation is None or set(one.derivation.requires) <= set(flags))
+
+
+def original(model: Model, *, originals: Path) -> Model:
+    """Return a model with its files as they were before it was optimised."""
+    if model.overlay is None:
+        return model
+    place = originals / model.name / model.path.removeprefix("/")
+    return msgspec.structs.replace(model, path=str(place))
+
+
+def derived(model: Model) -> tuple[Model, ...]:
+    """Return a model with each of its derived graphs in place of its own; the last one runs on any processor.
+
+    A model that has none is itself. Raises BundleError.
+    """
+    if model.overlay is None:
+        return (model,)
+    facts = read_derived(model.overlay)
+    if facts.graph is None:
+        return (model,)
+    every = Variant(graph=facts.graph, requires=())
+    return tuple(_with(model, model.overlay, facts, variant=variant) for variant in (*facts.variants, every))
+
+
+def _with(model: Model, overlay: Overlay, facts: Derived, *, variant: Variant) -> Model:
+    folder = Path(overlay.path)
+    kept = {path: file for path, file in model.files.items() if path not in overlay.replaces}
+    own = {str(folder / path): file for path, file in facts.files.items()}
+    is_dynamic = facts.quantizes_dynamically if variant.quantizes_dynamically is None else variant.quantizes_dynamically
+    may_batch = facts.batching and (facts.quantizes_dynamically or not is_dynamic)  # unless the manifest allows both
+    return msgspec.structs.replace(
+        model,
+        graph=str(folder / variant.graph),
+        output=facts.output,
+        pooling=facts.pooling,
+        layers=facts.layers,
+        answer_tokens=facts.answer_tokens,
+        inputs=facts.inputs,
+        quantizes_dynamically=is_dynamic,
+        batching=may_batch,
+        files={**kept, **own},
+        derivation=Derivation(original=model.graph, requires=variant.requires, facts=facts),
+    )
+
+
+def read_derived(overlay: Overlay) -> Derived:
+    """Read what was derived for a model; raises BundleError."""
+    file = Path(overlay.path, _DERIVED)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Derived)
+    except OSError as error:
+        raise BundleError(f"`{file}`: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"`{file}`: {error}") from error
 
 
 def _hidden(bundle: Bundle) -> list[str]:

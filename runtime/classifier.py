@@ -42,7 +42,12 @@ class Classifier:
         self.tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=2)
         self._activation: Activation = model.activation
         self._session = Session(
-            model.graph_file, inputs=model.inputs, output=model.output, threads=threads, twice=model.is_small
+            model.graph_file,
+            inputs=model.inputs,
+            output=model.output,
+            threads=threads,
+            level=model.level,
+            twice=model.is_small,
         )
         for name in (None, *model.prompts):
             self._check_room(name)

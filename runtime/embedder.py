@@ -35,7 +35,12 @@ class Embedder:
         self.model = model
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=1)
         self._session = Session(
-            model.graph_file, inputs=model.inputs, output=model.output, threads=threads, twice=model.is_small
+            model.graph_file,
+            inputs=model.inputs,
+            output=model.output,
+            threads=threads,
+            level=model.level,
+            twice=model.is_small,
         )
         self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.layers]
 

@@ -114,6 +114,13 @@ EXAMPLES: Mapping[Handler, Example] = {
             "prompts": ["query", "document"],
             "version": "0.1.0",
             "models": ["embedder", "reranker"],
+            "optimization": {
+                "graph": "model.onnx",
+                "requires": [],
+                "applied": ["int8: 24 of 24 matrices"],
+                "skipped": [],
+                "accuracy": {"mean_cosine": 0.9952, "least_cosine": 0.9897, "top10_overlap": 0.97},
+            },
         }
     ),
     health.health: Example(response={"status": "ok"}),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from runtime import files, golden
+from runtime import accuracy, files, golden
 from runtime.bundle import Model, read_bundle
 from runtime.classifier import Classifier
 from runtime.embedder import Embedder
@@ -70,7 +70,8 @@ def run(settings: Settings, *, with_files: bool = False, with_speed: bool = Fals
     Raises BundleError.
     """
     threads = settings.intra_op_threads or usable_threads()
-    answers = golden.read(settings.golden)
+    served = read_bundle(settings.bundle).models
+    answers = golden.expected(settings.golden, served, reports=accuracy.read(settings.accuracy))
     models = tuple(
         check_model(
             model,
@@ -79,7 +80,7 @@ def run(settings: Settings, *, with_files: bool = False, with_speed: bool = Fals
             with_files=with_files,
             max_batch_tokens=settings.max_batch_tokens if with_speed else None,
         )
-        for model in read_bundle(settings.bundle).models
+        for model in served
     )
     report = Report(passed=all(model.passed for model in models), models=models)
     sys.stdout.write(encode_readable(report))

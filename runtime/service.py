@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from runtime.accuracy import ModelReport
 from runtime.admission import Admission
 from runtime.bundle import Bundle, Model, Side, Task
 from runtime.cgroup import Cgroups
@@ -18,7 +20,7 @@ from runtime.metrics import Metrics
 if TYPE_CHECKING:  # the server listens before it pays for importing ONNX Runtime
     from runtime.classifier import Classes, Classifier, Input
     from runtime.embedder import Embedder, Embeddings
-    from runtime.golden import Answers
+    from runtime.golden import Answers, Loaded
     from runtime.reranker import Ranking, Reranker
     from runtime.scheduler import Scheduler
     from runtime.tokenizer import Entry, Text
@@ -41,6 +43,7 @@ class Service:
         bundle: Bundle,
         *,
         golden: Path,
+        accuracy: Mapping[str, ModelReport] = MappingProxyType({}),
         threads: int,
         max_batch_tokens: int,
         admission: Admission,
@@ -48,6 +51,7 @@ class Service:
     ) -> None:
         self.metrics = metrics
         self._bundle = bundle
+        self.accuracy = accuracy
         self._golden = golden
         self._threads = threads
         self._max_batch_tokens = max_batch_tokens
@@ -100,10 +104,16 @@ class Service:
 
         self._scheduler = Scheduler(admission=self._admission, metrics=self.metrics, on_death=on_death)
         self._tell_memory()
-        answers = await asyncio.to_thread(golden.read, self._golden)
-        for model in self._bundle.models:
-            await asyncio.to_thread(self._load_one, model, answers.get(model.name))
-            logger.info("loaded %s (%s) from %s", model.name, model.task, model.source)
+        answers = await asyncio.to_thread(golden.expected, self._golden, self.models, reports=self.accuracy)
+        turns = asyncio.Semaphore(self._threads)  # each takes memory of its own while it is loaded
+
+        async def load_one(model: Model) -> "Loaded":
+            async with turns:
+                return await asyncio.to_thread(self._load_one, model, answers.get(model.name))
+
+        loaded = await asyncio.gather(*map(load_one, self.models))
+        for model, one in zip(self.models, loaded, strict=True):
+            self._add(model, one)
         self._ready = True
         logger.info("ready after %.3f s, %d threads", time.monotonic() - started, self._threads)
 
@@ -222,12 +232,19 @@ class Service:
         else:
             logger.info("memory: at most %d MB", ceiling // _MEGA)
 
-    def _load_one(self, model: Model, answers: "Answers | None") -> None:
-        from runtime import embedder, golden, inference, reranker  # noqa: PLC0415 - as above
+    def _load_one(self, model: Model, answers: "Answers | None") -> "Loaded":
+        from runtime import golden, inference  # noqa: PLC0415 - as above
 
         loaded = inference.load(model, threads=self._threads)
+        graph = f", graph {model.graph}" if model.derivation else ""
+        logger.info("loaded %s (%s) from %s%s", model.name, model.task, model.source, graph)
         if answers is not None:
             logger.info("%s gives its golden answers: %s", model.name, golden.compare(loaded, answers).detail)
+        return loaded
+
+    def _add(self, model: Model, loaded: "Loaded") -> None:
+        from runtime import embedder, inference, reranker  # noqa: PLC0415 - as above
+
         if isinstance(loaded, embedder.Embedder):
             self._embedders[model.name] = loaded
         elif isinstance(loaded, reranker.Reranker):

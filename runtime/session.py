@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batch import Batch
-from runtime.bundle import Input
+from runtime.bundle import Input, Level
 from runtime.errors import InferenceError, ModelError
 from runtime.feeds import feeds
 from runtime.threads import may_spin
@@ -27,6 +27,12 @@ _DTYPES = {
     "tensor(float16)": "float16",
     "tensor(bool)": "bool",
 }
+_LEVELS: Mapping[Level, onnxruntime.GraphOptimizationLevel] = {
+    "disabled": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
 _ERRORS_ONLY = 3
 
 
@@ -38,11 +44,18 @@ class Session:
     """
 
     def __init__(
-        self, graph: Path, *, inputs: Mapping[str, Input], output: str, threads: int, twice: bool = False
+        self,
+        graph: Path,
+        *,
+        inputs: Mapping[str, Input],
+        output: str,
+        threads: int,
+        level: Level = "all",
+        twice: bool = False,
     ) -> None:
         counts = [threads, threads // 2] if twice and threads > 1 else [threads]
         with ThreadPoolExecutor(len(counts)) as loaders:
-            self._whole, *halves = loaders.map(partial(_loaded, graph), counts)
+            self._whole, *halves = loaders.map(partial(_loaded, graph, level), counts)
         self._half = halves[0] if halves else None
         self._turn = threading.Lock()
         taken = {node.name: node.type for node in self._whole.get_inputs()}
@@ -74,8 +87,9 @@ class Session:
         return np.asarray(output)
 
 
-def _loaded(graph: Path, threads: int) -> onnxruntime.InferenceSession:
+def _loaded(graph: Path, level: Level, threads: int) -> onnxruntime.InferenceSession:
     options = session_options(threads, spins=may_spin())
+    options.graph_optimization_level = _LEVELS[level]
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's classes share no narrower one

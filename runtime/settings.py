@@ -38,6 +38,11 @@ class Settings(NamedTuple):
         """Say where the golden answers lie: beside the bundle."""
         return self.bundle.with_name("golden.json")
 
+    @property
+    def accuracy(self) -> Path:
+        """Say where it stands how near derived graphs came to their originals: beside the bundle."""
+        return self.bundle.with_name("accuracy.json")
+
 
 def _absolute_path(text: str) -> Path:
     path = Path(text)

@@ -1,10 +1,12 @@
 """Own what the routes of text-embeddings-inference (TEI) mean: request to service to answer."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import runtime
 from runtime import cohere_dialect
+from runtime.accuracy import ModelReport, of_graph
 from runtime.bundle import Model, Side, Task
 from runtime.cohere_shapes import CohereRerankRequest, Document
 from runtime.errors import EmptyError, InvalidError
@@ -16,6 +18,7 @@ from runtime.tei_shapes import (
     EmbedRequest,
     Info,
     InfoRequest,
+    Optimization,
     Prediction,
     PredictRequest,
     RankedText,
@@ -168,8 +171,23 @@ async def info(backend: Backend, asked: InfoRequest) -> Reply:
         prompts=tuple(model.prompts),
         version=runtime.__version__,
         models=[model.name for model in served],
+        optimization=_optimization(model, backend.service.accuracy.get(model.name)),
     )
     return Reply(body=answer)
+
+
+def _optimization(model: Model, report: ModelReport | None) -> Optimization | None:
+    """Tell of the graph that a model is served with, nothing of one that is its own."""
+    if model.derivation is None:
+        return None
+    facts, measured = model.derivation.facts, of_graph(report, model)
+    return Optimization(
+        graph=Path(model.graph).name,
+        requires=model.derivation.requires,
+        applied=[f"{step.step}: {step.detail}" for step in facts.applied],
+        skipped=[f"{step.step}: {step.why}" for step in facts.skipped],
+        accuracy={measure.name: measure.value for measure in measured.measures} if measured else {},
+    )
 
 
 def _as_cohere(asked: RerankRequest, documents: list[Document]) -> CohereRerankRequest:

@@ -125,8 +125,18 @@ class InfoRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
+class Optimization(msgspec.Struct, frozen=True, kw_only=True):
+    """The graph that a model is served with in place of its own, for which processors, and how near it came to that."""
+
+    graph: str
+    requires: tuple[str, ...]
+    applied: list[str]
+    skipped: list[str]
+    accuracy: dict[str, float]
+
+
 class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """TEI's fields for one model; `models` names all that are served."""
+    """TEI's fields for one model; `models` names all that are served, `optimization` is of one that was optimised."""
 
     model_id: str
     model_sha: str
@@ -142,3 +152,4 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[str, ...]
     version: str
     models: list[str]
+    optimization: Optimization | None

@@ -12,19 +12,20 @@ ROOT = Path(__file__).parent.parent
 
 # Law 1. A module imports only from modules that stand before it, so that what it is given comes from one side.
 BUILDER_ORDER = (
-    "errors settings whole owner clock wire reference document template quantity manifest schema repository card layout"
-    " hub folder graph inputs limits selection footprint sentence_transformers layers evidence prompts embedding"
-    " classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci render tags"
-    " labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages session"
-    " api verification container images credentials registry engine push filesync buildkit buildx marks console"
-    " finding progress record history compare disk forecast preview prune download cache supplies serve saved leaks"
-    " contents reproducibility tested smoke gates admission attestation result making pipeline offline publication"
-    " checks doctor gather rendering report junit summary outputs timeline page reporting unchanged commands usage"
-    " completion options render_options subcommands cli start"
+    "errors settings whole owner clock wire reference document template quantity samples manifest optimization schema"
+    " repository card layout hub folder graph inputs limits selection footprint sentence_transformers layers evidence"
+    " prompts embedding classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci"
+    " render tags labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages"
+    " session api verification container images credentials registry engine push filesync buildkit buildx marks"
+    " console finding progress record history compare disk forecast preview prune download cache supplies serve saved"
+    " leaks contents reproducibility tested smoke proof gates admission attestation result making pipeline offline"
+    " publication checks doctor gather rendering report junit summary outputs timeline page reporting unchanged"
+    " commands usage completion options render_options subcommands cli start"
 ).split()
 RUNTIME_ORDER = (
-    "errors logs settings cgroup threads mounts bundle footprint files prompting template timings tokenizer"
-    " windows batch feeds session pooling weights scoring layers embedder classifier reranker inference golden"
+    "errors logs settings cgroup threads mounts processor bundle footprint files prompting template timings tokenizer"
+    " windows batch feeds session pooling weights scoring layers embedder classifier reranker inference accuracy golden"
+    " agreement comparison_texts comparison"
     " metrics admission window batcher scheduler schemas answers keys service handler inputs encoding"
     " openai_shapes openai_dialect cohere_shapes cohere_dialect tei_shapes tei_dialect health routes examples"
     " openapi documentation request_ids api disconnects draining page app server probe speed selftest memory info"
@@ -46,11 +47,23 @@ BUILDER_OWNERS = {
     "yaml": {"document"},
 }
 RUNTIME_OWNERS = {
-    "msgspec": {"bundle", "golden", "schemas", "openai_shapes", "cohere_shapes", "tei_shapes", "openapi"},
+    "msgspec": {
+        "accuracy",
+        "bundle",
+        "comparison",
+        "golden",
+        "schemas",
+        "openai_shapes",
+        "cohere_shapes",
+        "tei_shapes",
+        "openapi",
+    },
     "numpy": {
+        "agreement",
         "batch",
         "batcher",
         "classifier",
+        "comparison",
         "embedder",
         "encoding",
         "feeds",

@@ -1,6 +1,10 @@
 """What the builder writes and what the runtime reads are one thing, though neither imports the other."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -10,14 +14,33 @@ import pytest
 
 import builder
 import runtime
-from builder import bundle, context, deployment, inputs, labels, layers, layout, limits, manifest, render
+from builder import (
+    bundle,
+    context,
+    deployment,
+    inputs,
+    labels,
+    layers,
+    layout,
+    limits,
+    lock,
+    manifest,
+    proof,
+    render,
+)
 from builder.footprint import Footprint
+from builder.lock import Lock, Sources
 from runtime import bundle as read
+from runtime.comparison import Thresholds
 from runtime.documentation import PAGE
+from runtime.embedder import Embedder
 from runtime.footprint import ceiling_bytes
+from runtime.inference import embed
 from runtime.mounts import hiding
 from runtime.settings import Settings, variable
 from tests.builder import data
+from tests.builder.optimized import OPTIMIZATION
+from tests.support import lookalikes
 
 MODELS = (data.local(Path("/models/a")), data.fetched())
 IMAGE = data.image(*MODELS)
@@ -201,3 +224,39 @@ def test_every_choice_that_the_builder_can_write_is_one_that_the_runtime_reads(
     written: object, understood: object
 ) -> None:
     assert set(get_args(written)) == set(get_args(understood))
+
+
+def test_the_optimiser_reads_the_builder_s_request_and_the_runtime_what_it_derives(tmp_path: Path) -> None:
+    lookalikes.write_embedding_model(tmp_path / "embedder")
+    wishes = {"quantize": "int8", "variants": ["int8-vnni"]}
+    content = {"task": "embedding", "path": "embedder", "optimize": wishes}
+    text = json.dumps({"version": 1, "models": {"embedder": content}, "images": {"i": {"models": ["embedder"]}}})
+    wanted = manifest.parse(text, file=tmp_path / "models.yaml", environment={})
+    sources = Sources(directory=tmp_path, cache_directory=tmp_path)
+    (model,) = lock.resolve(wanted, Lock(), sources=sources, names=["embedder"]).models.values()
+    entries = {e.path: e.source for e in context.of_image(data.image(model), dockerfile="").entries}
+    request = entries["optimize/embedder/derive/request.json"]
+    assert isinstance(request, bytes)
+    (tmp_path / "request.json").write_bytes(request)
+    program = [sys.executable, "-P", "-m", "stages.optimize_model"]
+    places = [str(tmp_path / name) for name in ("request.json", "embedder", "out")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "templates")}
+    subprocess.run([*program, *places], check=True, env=environment, capture_output=True)
+    overlay = read.Overlay(path=str(tmp_path / "out"), replaces=())
+    decoded = msgspec.json.decode(bundle.document([model]), type=read.Bundle).models[0]
+    derived = read.derived(msgspec.structs.replace(decoded, path=str(tmp_path / "embedder"), overlay=overlay))
+    assert derived[-1].derivation is not None
+    assert [step.step for step in derived[-1].derivation.facts.applied][:1] == ["quantize"]
+    vectors = [embed(Embedder(one, threads=1), ["cat"]).vectors for one in derived]
+    assert {vector.shape for vector in vectors} == {(1, model.recipe.dimensions[0])}
+
+
+def test_the_thresholds_that_the_builder_writes_are_those_that_the_comparison_reads() -> None:
+    written = json.dumps(OPTIMIZATION.thresholds)
+    assert msgspec.to_builtins(msgspec.json.decode(written, type=Thresholds)) == OPTIMIZATION.thresholds
+
+
+def test_the_proof_is_baked_where_the_builder_and_the_runtime_look_for_it() -> None:
+    assert str(Settings().accuracy) == proof.PATH
+    script = (Path(__file__).parent.parent / "templates/stages/compared.sh").read_text()
+    assert f">/out{proof.PATH}\n" in script

@@ -23,7 +23,9 @@ README = (ROOT / "README.md").read_text()
 
 def test_every_key_of_the_manifest_is_described_as_editors_show_it() -> None:
     described = dict(
-        re.findall(r"^\| `((?:version|vars|defaults|models|images|gates)[\w.]*)` \| (.*) \|$", README, re.MULTILINE)
+        re.findall(
+            r"^\| `((?:version|vars|defaults|models|images|gates|optimize)[\w.]*)` \| (.*) \|$", README, re.MULTILINE
+        )
     )
     sections = {"defaults", "gates", "models", "images"}
     assert described == {key: text for key, text in schema.DESCRIPTIONS.items() if key not in sections}

@@ -16,8 +16,12 @@ find /var/cache/apt/archives -maxdepth 1 -name '*.deb' -exec cp -t "$packages" {
 
 apt-get install -qq --yes --no-install-recommends python3 python3-venv >/dev/null
 python3 -m venv /opt/installer
-/opt/installer/bin/pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
-    --require-hashes --requirement /stages/requirements.txt --dest "$wheels"
+# One call for each list: they may pin one wheel with other hashes, which pip refuses in one.
+for requirements in /stages/requirements.txt /stages/optimizer-requirements.txt; do
+    [ -f "$requirements" ] || continue # an optimiser is only gathered for a manifest that wants it
+    /opt/installer/bin/pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+        --only-binary :all: --require-hashes --requirement "$requirements" --dest "$wheels"
+done
 
 cd "$packages"
 for package in *.deb; do

@@ -1,10 +1,15 @@
 #!/bin/sh
-# Asks every model of the image and lays its golden answers out in /out.
+# Asks every model of the image, the originals of those that were optimised, and lays the answers out in /out.
 set -eu
 
 epoch=$1
 
 rm -rf /out
 mkdir -p /out/opt/bundle
-python3 -m runtime golden >/out/opt/bundle/golden.json
+if [ -d /originals ]; then # of models whose graph was derived
+    set -- --originals /originals
+else
+    set --
+fi
+python3 -m runtime golden "$@" >/out/opt/bundle/golden.json
 sh /stages/normalise.sh "$epoch"

@@ -1,4 +1,4 @@
-"""Complete an image's bill of materials with the packages of Debian and Python that are installed in it.
+"""Complete an image's bill of materials with the packages of Debian and Python in it, and the graphs made in its build.
 
 It runs in a stage of the image, without a network, on the standard library alone. What it prints is the same for the
 same packages: it reads no clock and makes no serial number.
@@ -8,13 +8,15 @@ import json
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, PackageMetadata, distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 Component = dict[str, Any]
+
+BUNDLE = Path("/opt/bundle/bundle.json")
 
 _LICENCE_LENGTH = 100  # a longer text is the licence itself, not its name
 
@@ -110,6 +112,42 @@ def completed(known: dict[str, Any], found: list[Component]) -> dict[str, Any]:
     return {**known, "components": components, "dependencies": [{"ref": "image", "dependsOn": references}]}
 
 
+def with_derived_graphs(known: dict[str, Any], models: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put the derived graph of each of `models`, as the image's bundle has them, in place of what it replaces."""
+    for model in models:
+        if "overlay" in model:
+            folder = Path(model["overlay"]["path"])
+            derived = json.loads((folder / "derived.json").read_text(encoding="utf-8"))
+            if derived["graph"] is not None:
+                (component,) = [one for one in known["components"] if one["bom-ref"] == f"model/{model['name']}"]
+                component["components"] = list(_laid_over(component, derived, model))
+    return known
+
+
+def _laid_over(component: Component, derived: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Component]:
+    """Yield the files of a model that was optimised; each derived one has those that it came from as its pedigree."""
+    ref = component["bom-ref"]
+    files, replaced = component["components"], model["overlay"]["replaces"]
+    ancestors = [_without_ref(file) for file in files if file["name"] in {model["graph"], *replaced}]
+    yield from (file for file in files if file["name"] not in replaced)
+    steps = "; ".join(f"{step['step']}: {step['detail']}" for step in derived["applied"])
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(derived["versions"].items()))
+    for name, file in sorted(derived["files"].items()):
+        yield {
+            "type": "file",
+            "bom-ref": f"{ref}/optimized/{name}",
+            "name": f"optimized/{name}",
+            "hashes": [{"alg": "SHA-256", "content": file["sha256"]}],
+            "properties": [{"name": "build-image:size", "value": str(file["size_bytes"])}],
+            "pedigree": {"ancestors": ancestors, "notes": f"{steps} (by {tools})"},
+        }
+
+
+def _without_ref(component: Component) -> Component:
+    """Return what is told of a file that is not in the image: nothing refers to it."""
+    return {key: value for key, value in component.items() if key != "bom-ref"}
+
+
 def main(known: Path, report: Path) -> None:
     """Print the whole document; `known` is what was known before the build, `report` is pip's."""
     release = read_release(Path("/etc/os-release").read_text(encoding="utf-8"))
@@ -120,7 +158,8 @@ def main(known: Path, report: Path) -> None:
         *debian_packages(status, release),
         *python_packages(sysconfig.get_path("purelib"), wheels),
     ]
-    document = completed(json.loads(known.read_text(encoding="utf-8")), found)
+    models = json.loads(BUNDLE.read_text(encoding="utf-8"))["models"]
+    document = completed(with_derived_graphs(json.loads(known.read_text(encoding="utf-8")), models), found)
     sys.stdout.write(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

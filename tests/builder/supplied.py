@@ -75,6 +75,7 @@ def gathered(settings: Settings, directory: Path, *, console: Console, **changes
     held = Supplies(directory=directory, description=description)
     cache.preload(models, held.cache, fetcher=None, console=console, command="")
     texts = {**OTHERS, "models.yaml": settings.models.read_bytes(), "models.lock": lockfile.text(draft.lock).encode()}
+    texts |= {supplies.samples_path(model): model.samples.read_bytes() for model in models if model.samples}
     for name, text in texts.items():
         held.path(name).parent.mkdir(exist_ok=True)
         held.path(name).write_bytes(text)

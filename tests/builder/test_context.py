@@ -7,7 +7,7 @@ from builder import context
 from builder.context import SOURCE_DATE_EPOCH, Entry
 from builder.manifest import Kind
 from builder.plan import Supplied
-from tests.builder import data
+from tests.builder import data, optimized
 
 
 def paths(files: dict[str, bytes | Path]) -> list[str]:
@@ -71,6 +71,39 @@ def test_an_image_s_context_has_what_its_stages_mount(tmp_path: Path) -> None:
     sums = f"{'c' * 64}  config.json\n{'e' * 64}  onnx/model.onnx\n{'a' * 64}  tokenizer.json\n"
     assert entries["models/embedder/sha256sums"] == sums.encode()
     assert {"app/app/runtime/__main__.py", "app/opt/bundle/bundle.json", "stages/network.sh"} <= set(entries)
+
+
+def test_an_optimised_model_s_stages_have_their_programs_request_and_samples(tmp_path: Path) -> None:
+    samples = tmp_path / "texts"
+    image = data.image(optimized.model(samples))
+    entries = {entry.path: entry.source for entry in context.of_image(image, dockerfile="FROM x\n").entries}
+    request, thresholds = (
+        entries[f"optimize/embedder/{name}"] for name in ("derive/request.json", "compare/thresholds.json")
+    )
+    assert isinstance(request, bytes)
+    assert isinstance(thresholds, bytes)
+    asked = json.loads(request)
+    assert (asked["graph"], asked["pooling"], asked["variants"]) == ("onnx/model.onnx", ["cls", "mean"], [])
+    assert asked["optimize"] == {
+        "graph": True,
+        "quantize": "int8",
+        "fuse_pooling": True,
+        "insist": False,
+        "exclude": ["*/pooler/*"],
+        "min_mean_cosine": 0.99,
+    }
+    assert json.loads(thresholds) == {"mean_cosine": 0.99, "top10_overlap": 0.95}
+    assert entries["optimize/embedder/compare/samples.txt"] == samples
+    assert entries["optimize/embedder/derive/replaces.txt"] == b"onnx/model.onnx\n"
+    tree = entries[f"optimize/embedder/derive/cache/hub/models--local--embedder/trees/{'a' * 40}.json"]
+    assert isinstance(tree, bytes)
+    assert sorted(json.loads(tree)["files"]) == ["config.json", "tokenizer.json"]
+    assert "optimizer/optimize_model.py" in entries
+
+
+def test_an_image_without_optimised_models_has_nothing_of_the_optimiser(tmp_path: Path) -> None:
+    entries = context.of_image(data.image(data.local(tmp_path)), dockerfile="").entries
+    assert [entry.path for entry in entries if entry.path.startswith("optimize")] == []
 
 
 def test_the_server_s_lock_file_is_not_part_of_the_server(tmp_path: Path) -> None:

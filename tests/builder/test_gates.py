@@ -9,7 +9,7 @@ from builder.contents import Contents, Duplicate, Leak
 from builder.errors import GateFailedError
 from builder.gates import Measured, Verdict
 from builder.manifest import Gates, Image
-from tests.builder import data
+from tests.builder import data, optimized
 
 FREE = data.fetched("free")
 BOUND = replace(data.fetched("bound"), licence="cc-by-nc-4.0")
@@ -45,6 +45,15 @@ def test_licences_that_are_not_allowed_are_refused_by_image_and_model() -> None:
 )
 def test_every_licence_of_a_model_has_to_be_allowed(allowed: list[str], refusals: int) -> None:
     assert len(judged({"licences": allowed}, models=(OWN,)).refusals) == refusals
+
+
+def test_what_an_optimised_model_will_have_is_not_held_against_it_before_the_build() -> None:
+    model = optimized.model()
+    gates.check_models(Gates(max_size=300), {"one": Image(models=["embedder"])}, {"embedder": model})
+    with pytest.raises(GateFailedError, match="its models alone have"):
+        gates.check_models(
+            Gates(max_size=300), {"one": Image(models=["embedder"])}, {"embedder": replace(model, optimization=None)}
+        )
 
 
 def test_without_a_list_of_licences_any_is_allowed() -> None:

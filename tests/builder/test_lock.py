@@ -194,3 +194,43 @@ def test_the_digest_changes_with_a_base_as_with_a_model(folder: Path, sources: S
 def test_each_graph_of_a_repository_has_a_cache_mount_whatever_its_revision(graph: str, mount_id: str) -> None:
     model = data.fetched(recipe=dataclasses.replace(data.RERANKER_RECIPE, graph=graph))
     assert [dataclasses.replace(model, revision=digit * 40).mount_id for digit in "01"] == [mount_id, mount_id]
+
+
+def optimized(folder: Path, wishes: str) -> Manifest:
+    text = (
+        f"version: 1\nmodels:\n  local: {{task: reranker, path: local, optimize: {wishes}}}\n"
+        "images: {i: {models: [local]}}\n"
+    )
+    return manifest.parse(text, file=folder / "models.yaml", environment={})
+
+
+def test_how_a_model_is_optimised_is_locked_with_the_digest_of_its_samples(folder: Path, sources: Sources) -> None:
+    (folder / "texts").write_text("one\n")
+    read = optimized(folder, "{quantize: int8, samples: texts}")
+    locked = lock.resolve(read, Lock(), sources=sources, names=["local"]).models["local"]
+    assert locked.optimization is not None
+    assert (locked.optimization.quantize, locked.samples) == ("int8", folder / "texts")
+    assert locked.optimization.samples_sha256 == hashlib.sha256(b"one\n").hexdigest()
+    assert locked.replaced_files == (locked.recipe.graph,)
+
+
+def test_another_text_of_the_samples_or_program_is_told_and_changes_the_digest(folder: Path, sources: Sources) -> None:
+    (folder / "texts").write_text("one\n")
+    read = optimized(folder, "{samples: texts}")
+    first = lock.resolve(read, Lock(), sources=sources, names=["local"])
+    model = first.models["local"]
+    assert model.optimization is not None
+    older = dataclasses.replace(model, optimization=dataclasses.replace(model.optimization, program="0" * 12))
+    (folder / "texts").write_text("two\n")
+    second = lock.resolve(read, Lock(models={"local": older}), sources=sources, names=["local"])
+    assert [
+        line.partition(":")[0] + line.partition(": ")[2].partition(":")[0]
+        for line in lock.differences(Lock(models={"local": older}), second)
+    ] == ["models.localoptimization.samples_sha256", "models.localoptimization.program"]
+    assert len({first.digest, second.digest, Lock(models={"local": older}).digest}) == 3
+
+
+def test_an_original_that_is_kept_is_not_replaced(folder: Path, sources: Sources) -> None:
+    read = optimized(folder, "{keep_original: true}")
+    locked = lock.resolve(read, Lock(), sources=sources, names=["local"]).models["local"]
+    assert (locked.replaced_files, locked.remaining_bytes) == ((), locked.size_bytes)

@@ -8,7 +8,7 @@ from builder import lockfile
 from builder.errors import InputError
 from builder.lock import Lock, OutdatedModel
 from builder.recipe import Recipe
-from tests.builder import data
+from tests.builder import data, optimized
 from tests.conftest import Golden
 
 LOCK = replace(data.lock(data.fetched(), data.local(Path("/models/a"))), bases={"debian:b": f"sha256:{'1' * 64}"})
@@ -23,6 +23,12 @@ def test_a_lock_is_read_as_it_was_written_but_for_the_place_of_a_folder(tmp_path
     lockfile.write(LOCK, tmp_path / "models.lock")
     local = replace(LOCK.models["embedder"], folder=None)
     assert lockfile.read(tmp_path / "models.lock") == replace(LOCK, models={**LOCK.models, "embedder": local})
+
+
+def test_how_a_model_is_optimised_is_read_as_it_was_written(tmp_path: Path) -> None:
+    lockfile.write(data.lock(optimized.model()), tmp_path / "models.lock")
+    read = lockfile.read(tmp_path / "models.lock").models["embedder"]
+    assert read == replace(optimized.model(), folder=None)
 
 
 def test_the_order_of_models_does_not_matter() -> None:

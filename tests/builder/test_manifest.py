@@ -5,7 +5,7 @@ import pytest
 
 from builder import manifest
 from builder.errors import InputError, ProblemsError
-from builder.manifest import Gates, Manifest
+from builder.manifest import Gates, Manifest, Optimize
 from tests.conftest import Golden
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,6 +52,45 @@ def test_the_default_manifest_takes_other_models_from_the_environment() -> None:
     environment = {"HF_EMBEDDING_MODEL_ID": "a/b", "HF_RERANKER_MODEL_ID": "c/d"}
     read = manifest.load(ROOT / "models.yaml", environment=environment)
     assert [model.repo for model in read.models.values()] == ["a/b", "c/d"]
+
+
+def optimized(wishes: str) -> str:
+    return GOOD.replace("    repo: example/m\n", f"    repo: example/m\n    optimize: {wishes}\n")
+
+
+def test_what_a_model_s_optimisation_does_not_say_has_defaults() -> None:
+    assert parse(GOOD).models["m"].optimize is None
+    assert parse(optimized("{}")).models["m"].optimize == Optimize(
+        graph=True,
+        quantize="none",
+        variants=[],
+        fuse_pooling=True,
+        keep_original=False,
+        insist=False,
+        exclude=[],
+        samples=None,
+        min_mean_cosine=0.99,
+        min_top10_overlap=0.95,
+    )
+
+
+def test_every_problem_of_an_optimisation_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "texts").write_bytes(b"\n")
+    wishes = "{quantise: int8, quantize: int4, insist: 1, min_mean_cosine: 2, variants: [avx], samples: texts}"
+    place = f"{tmp_path}/models.yaml:6: `models.m.optimize"
+    assert sorted(problems(optimized(wishes), tmp_path)) == [
+        f"{place}.insist`: must be `true` or `false`, not `1`",
+        f"{place}.min_mean_cosine`: must be at most one",
+        f"{place}.quantise`: unknown key [did you mean `quantize`?]",
+        f"{place}.quantize`: must be `none`, `int8` or `q4`, not `int4`",
+        f"{place}.samples`: `{tmp_path}/texts` holds no text: write one a line",
+        f"{place}.variants[0]`: must be `int8`, `int8-vnni` or `q4`, not `avx`",
+    ]
+
+
+def test_an_optimisation_that_leaves_nothing_to_do_is_refused() -> None:
+    (problem,) = problems(optimized("{graph: false, fuse_pooling: false}"))
+    assert problem.startswith("folder/models.yaml:6: `models.m.optimize`: nothing is left to optimise: ")
 
 
 @pytest.mark.parametrize(

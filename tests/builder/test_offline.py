@@ -95,6 +95,25 @@ def test_models_packages_and_base_come_from_the_folder(folder: Folder) -> None:
     assert [(model.folder, model.is_fetched) for model in image.models] == [(folder.snapshot, False)]
 
 
+OPTIMIZED = {"task": "reranker", "path": "reranker", "optimize": {"quantize": "int8", "samples": "texts"}}
+
+
+def test_an_optimised_model_has_its_samples_from_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text("one\n")
+    changes = {"wanted": supplies.wanted_packages(optimizes=True)}
+    folder = made(tmp_path, changes, models={"reranker": OPTIMIZED})
+    (tmp_path / "texts").unlink()
+    (model,) = only(folder.plan()).optimized
+    assert model.samples == folder.held.path("samples/reranker.txt")
+    assert model.samples.read_text() == "one\n"
+
+
+def test_a_folder_without_the_optimiser_s_packages_is_refused_for_a_model_that_wants_them(tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text("one\n")
+    folder = made(tmp_path, models={"reranker": OPTIMIZED})
+    assert folder.refusal() == ["it has no packages to optimise a model with", folder.hint()]
+
+
 def test_the_image_has_the_names_and_labels_that_it_has_with_a_network(tmp_path: Path) -> None:
     digest = f"sha256:{'d' * 64}"
     folder = made(tmp_path)

@@ -12,6 +12,7 @@ from builder import compare, page
 from builder.errors import BuildFailedError
 from builder.report import Report
 from tests.builder import reported
+from tests.builder.optimized import ACCURACY
 
 EVERYTHING = reported.report(*reported.ALL, error=KeyboardInterrupt())
 EVIL = "<script>alert(1)</script>\" onload='x' {{ 7 * 7 }}"
@@ -94,3 +95,15 @@ def test_what_was_pushed_is_shown() -> None:
     report = reported.report(reported.RETRIEVAL)
     report["images"][0]["pushed"] = [reported.PUSHED]
     assert f"Pushed: <code>{reported.PUSHED['reference']}@{reported.DIGEST}</code>" in document(report)
+
+
+def test_what_was_measured_of_optimised_graphs_is_a_table_and_why_an_original_stays() -> None:
+    text = document(reported.report(replace(reported.RETRIEVAL, accuracy=ACCURACY)))
+    rows = re.findall(r"<tr><th scope=\"row\">(\w+)</th><td[^>]*>(.*?)</tr>", text[text.index("Optimised graphs") :])
+    cells = [(name, *re.sub(r"<[^>]+>", "|", rest).strip("|").split("||")) for name, rest in rows[:4]]
+    assert cells == [
+        ("embedder", "model.onnx", "mean cosine", "0.9935", "at least 0.99"),
+        ("embedder", "model.onnx", "least cosine", "0.9856"),
+        ("embedder", "model.onnx", "batch difference", "0.0002", "at most 0.001"),
+        ("reranker", "The original stays: load: ONNX Runtime can&#39;t load it"),
+    ]

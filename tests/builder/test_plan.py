@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from builder.errors import InputError, ProblemsError
 from builder.git import Git, Origin
 from builder.manifest import Manifest
 from tests.builder import data
+from tests.builder.optimized import OPTIMIZATION
 
 MODELS = "version: 1\nmodels: {a: {task: reranker, repo: x/a}, b: {task: reranker, repo: x/b}}\nimages:\n"
 LOCK = data.lock(data.fetched("a"), data.fetched("b"))
@@ -36,6 +38,16 @@ def problems(images: str, git: Git | None = CHECKOUT) -> list[str]:
 def test_an_image_has_its_models_in_the_manifest_s_order() -> None:
     (image,) = make("  i: {models: [b, a]}\n")
     assert [model.name for model in image.models] == ["b", "a"]
+
+
+def test_an_image_of_weights_has_the_originals_of_models_that_servers_have_optimised() -> None:
+    optimized = {name: replace(model, optimization=OPTIMIZATION) for name, model in LOCK.models.items()}
+    read_ = read("  one: {models: [a]}\n  two: {models: [a], kind: models}\n")
+    names = tags.Names(lock=replace(LOCK, models=optimized), git=None, now=datetime(2026, 11, 23, tzinfo=UTC), words={})
+    server, weights = plan.make(read_, read_.images, names=names).images
+    assert ([model.name for model in server.optimized], weights.optimized) == (["a"], ())
+    assert server.labels["build-image.model.a"].endswith(f" optimized:{OPTIMIZATION.digest}")
+    assert "optimized" not in weights.labels["build-image.model.a"]
 
 
 def test_an_image_is_called_by_its_own_name_unless_a_repository_is_given() -> None:

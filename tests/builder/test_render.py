@@ -5,7 +5,7 @@ import pytest
 
 from builder import render
 from builder.plan import ImagePlan, Supplied
-from tests.builder import data
+from tests.builder import data, optimized
 from tests.conftest import Golden
 
 IMAGES = {
@@ -18,6 +18,7 @@ SUPPLIED = replace(
     data.image(data.local(Path("/models/a"))),
     supplied=Supplied(base="localhost/build-image/base:0123456789ab", files={}),
 )
+OPTIMIZED = data.image(optimized.model(), data.fetched())
 WEIGHTS = data.image(data.local(Path("/models/a")), data.fetched(), kind="models")
 
 
@@ -42,7 +43,7 @@ def test_the_stages_are_the_contract_s(image: ImagePlan) -> None:
     ]
 
 
-@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS], ids=[*IMAGES, "weights"])
+@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS, OPTIMIZED], ids=[*IMAGES, "weights", "optimized"])
 def test_an_image_has_as_many_layers_of_its_own_as_its_last_stages_copy(image: ImagePlan) -> None:
     last_stages = render.dockerfile(image, version="1.2.3").partition(
         " AS assembled" if image.kind == "server" else " scratch "
@@ -65,6 +66,29 @@ def test_a_dockerfile_of_weights_is_as_it_was(golden: Golden) -> None:
 
 def test_a_dockerfile_without_a_network_is_as_it_was(golden: Golden) -> None:
     golden.check(render.dockerfile(SUPPLIED, version="1.2.3"), "Dockerfile.supplied")
+
+
+def test_a_dockerfile_with_an_optimised_model_is_as_it_was(golden: Golden) -> None:
+    golden.check(render.dockerfile(OPTIMIZED, version="1.2.3"), "Dockerfile.optimized")
+
+
+def test_a_graph_is_derived_without_the_server_s_code_and_a_network() -> None:
+    text = render.dockerfile(OPTIMIZED, version="1")
+    (stage,) = [block for block in text.split("\n\n") if " AS optimize-embedder\n" in block]
+    assert "FROM optimizer AS" in stage
+    assert "RUN --network=none " in stage
+    assert [word for word in ("source=app", "assembled", "python-deps") if word in stage] == []
+
+
+def test_a_model_s_own_stage_is_the_same_whether_it_is_optimised_or_not() -> None:
+    texts = [render.dockerfile(image, version="1") for image in (OPTIMIZED, IMAGES["both"])]
+    stages = [text[text.index("# embedder: local/") :].partition("\n\n")[0] for text in texts]
+    assert stages[0] == stages[1]
+
+
+def test_the_dockerfile_that_gathers_an_optimiser_s_packages_is_as_it_was(golden: Golden) -> None:
+    text = render.supplies_dockerfile("debian:bookworm-slim", version="1.2.3", optimizes=True)
+    golden.check(text, "Dockerfile.supplies-optimized")
 
 
 def test_without_a_network_no_step_has_one_or_a_secret_and_no_stage_begins_from_a_registry() -> None:
@@ -113,9 +137,9 @@ def test_the_lock_s_digest_changes_with_a_decision() -> None:
     assert data.lock(data.fetched()).digest != other.digest
 
 
-@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS], ids=[*IMAGES, "weights"])
+@pytest.mark.parametrize("image", [*IMAGES.values(), WEIGHTS, OPTIMIZED], ids=[*IMAGES, "weights", "optimized"])
 def test_the_stages_that_a_plan_tells_are_those_of_the_dockerfile(image: ImagePlan) -> None:
     lines = render.dockerfile(image, version="1").splitlines()
     stages = [line.rpartition(" AS ")[2] for line in lines if line.startswith("FROM ")]
-    own = {"assembled", "golden", "runtime", "models", "sbom"}  # made of what is this image's alone
+    own = {"assembled", "golden", "compared", "runtime", "models", "sbom"}  # made of what is this image's alone
     assert list(image.shareable_stages) == [stage for stage in stages if stage not in own]

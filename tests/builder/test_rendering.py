@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builder import rendering
+from builder import deployment, rendering
 from builder.deployment import DeploymentOptions
 from builder.errors import FailedError, InputError
 from builder.plan import ImagePlan
 from builder.rendering import Rendering
-from tests.builder import data
+from tests.builder import data, optimized
 from tests.conftest import Golden
 
 LOCAL, FETCHED = data.local(Path("/models/a")), data.fetched()
@@ -30,6 +30,17 @@ def asked(kind: rendering.Format, *images: ImagePlan, **options: object) -> Rend
 @pytest.mark.parametrize("kind", ["compose", "stack", "kubernetes"])
 def test_a_deployment_is_as_it_was(kind: rendering.Format, tmp_path: Path, golden: Golden) -> None:
     golden.check(written(tmp_path, asked(kind, SERVER, OTHER, WEIGHTS)), f"{kind}.yaml")
+
+
+def test_weights_have_no_optimised_graph_to_serve(tmp_path: Path) -> None:
+    images = (data.image(optimized.model(), FETCHED), WEIGHTS)
+    with pytest.raises(InputError) as caught:
+        written(tmp_path, Rendering(format="kubernetes", version="1.2.3", images=images, weights="weights"))
+    assert caught.value.message == "`weights` has the original of `embedder`, not its optimised graph"
+
+
+def test_an_optimised_model_s_cache_has_a_name_of_its_own() -> None:
+    assert deployment.cache_digest([optimized.model()]) != deployment.cache_digest([LOCAL])
 
 
 def test_an_internal_network_publishes_no_port(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from builder.errors import (
 from builder.registry import Published
 from builder.result import ImageResult
 from tests.builder import data, reported
+from tests.builder.optimized import ACCURACY
 
 SCHEMA = json.loads(report.schema())
 FAILED = ImageResult(
@@ -95,6 +96,13 @@ def test_of_an_image_that_was_pushed_in_part_each_name_says_whether_it_was() -> 
     assert [line.split()[-1] for line in report.table(made).splitlines()[1:]] == ["pushed", "failed"]
 
 
+def test_what_was_measured_of_optimised_graphs_is_told_by_the_model_s_name() -> None:
+    made = reported.report(replace(reported.RETRIEVAL, accuracy=ACCURACY))
+    check(made)
+    assert [model["name"] for model in made["images"][0]["accuracy"]] == ["embedder", "reranker"]
+    assert made["images"][0]["accuracy"][0]["graphs"] == ACCURACY["embedder"]["graphs"]
+
+
 def test_an_image_has_everything_that_a_pipeline_asks_for() -> None:
     (image,) = reported.report(reported.RETRIEVAL)["images"]
     layers, history, stages = image.pop("layers"), image.pop("history"), image.pop("stages")
@@ -109,6 +117,7 @@ def test_an_image_has_everything_that_a_pipeline_asks_for() -> None:
         "platform": "linux/amd64",
         "size_bytes": 494_412_000,
         "models": [{"name": "reranker", "source": "example/reranker", "revision": data.COMMIT, "size_bytes": 1000}],
+        "accuracy": [],
         "build_s": 20.0,
         "duration_s": 22.1,
         "exit_code": 0,

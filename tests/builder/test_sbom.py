@@ -176,3 +176,34 @@ def test_the_digest_of_a_model_s_files_is_that_of_their_sha256sums() -> None:
     properties = components(sbom.document(data.image(MODEL)))["model/a"]["properties"]
     digest = hashlib.sha256(MODEL.sha256sums.encode()).hexdigest()
     assert {"name": "build-image:files", "value": f"sha256:{digest}"} in properties
+
+
+def test_a_derived_graph_is_in_place_of_what_it_was_derived_from_which_is_its_pedigree(tmp_path: Path) -> None:
+    derived = {
+        "graph": "model.onnx",
+        "files": {"model.onnx": {"size_bytes": 7, "sha256": "9" * 64}},
+        "applied": [{"step": "quantize", "detail": "int8: 24 of 24 products"}],
+        "versions": {"onnxruntime": "1.32.0", "onnx": "1.23.2"},
+    }
+    (tmp_path / "derived.json").write_text(json.dumps(derived))
+    overlay = {"path": str(tmp_path), "replaces": ["onnx/model.onnx"]}
+    known = json.loads(sbom.document(data.image(MODEL)))
+    made = stage.with_derived_graphs(
+        known, [{"name": "a", "graph": "onnx/model.onnx", "overlay": overlay}, {"name": "b"}]
+    )
+    text = json.dumps(made).encode()
+    assert_valid(text)
+    files = {file["name"]: file for file in components(text)["model/a"]["components"]}
+    assert set(files) == {"config.json", "tokenizer.json", "optimized/model.onnx"}
+    assert files["optimized/model.onnx"]["hashes"] == [{"alg": "SHA-256", "content": "9" * 64}]
+    pedigree = files["optimized/model.onnx"]["pedigree"]
+    assert [ancestor["name"] for ancestor in pedigree["ancestors"]] == ["onnx/model.onnx"]
+    assert pedigree["notes"] == "quantize: int8: 24 of 24 products (by onnx 1.23.2, onnxruntime 1.32.0)"
+
+
+def test_where_no_graph_was_derived_the_bill_names_the_original(tmp_path: Path) -> None:
+    (tmp_path / "derived.json").write_text(json.dumps({"graph": None}))
+    known = json.loads(sbom.document(data.image(MODEL)))
+    overlay = {"path": str(tmp_path), "replaces": ["onnx/model.onnx"]}
+    wanted = json.loads(json.dumps(known))
+    assert stage.with_derived_graphs(known, [{"name": "a", "graph": "onnx/model.onnx", "overlay": overlay}]) == wanted

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from builder import schema
-from builder.manifest import Defaults, Gates, Image, Manifest, Model
+from builder.manifest import Defaults, Gates, Image, Manifest, Model, Optimize
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "templates" / schema.FILE
@@ -55,6 +55,7 @@ def test_every_key_has_a_description() -> None:
         "gates.": Gates,
         "models.NAME.": Model,
         "images.NAME.": Image,
+        "optimize.": Optimize,
     }
     keys = {f"{prefix}{key}" for prefix, section in sections.items() for key in section.model_fields}
     assert set(schema.DESCRIPTIONS) == keys

@@ -2,8 +2,8 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from builder.errors import FailedError, InputError
 from builder.lock import Lock, LockedFile, LockedModel, OutdatedModel
 from builder.verification import ExpectedModel, FoundFile, Verdict
 from tests.builder import data
+from tests.builder.optimized import OPTIMIZATION
 
 CONTENT = {"config.json": b"{}", "onnx/model.onnx": b"weights"}
 SNAPSHOT = f"/opt/hf-cache/hub/models--example--reranker/snapshots/{data.COMMIT}"
@@ -42,6 +43,56 @@ def verdict(files: Mapping[str, bytes]) -> Verdict:
         path: FoundFile(path=path, sha256=sha256(content), size_bytes=len(content)) for path, content in files.items()
     }
     return verification.judge(verification.of_model(MODEL), found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldImage:
+    """An engine with one image of these files."""
+
+    files: Mapping[str, bytes]
+
+    def inspect_image(self, _: str, /) -> ImageDetails:
+        raise NotImplementedError
+
+    @contextmanager
+    def archive(self, _: str, path: str, /) -> Iterator[BinaryIO]:
+        parent = f"{path.rpartition('/')[0]}/"
+        held = {name: content for name, content in self.files.items() if name == path or name.startswith(f"{path}/")}
+        yield io.BytesIO(archive({name.removeprefix(parent): content for name, content in held.items()}))
+
+
+def overlaid(graph: str | None, **changes: bytes) -> tuple[str, ...]:
+    """Return what does not match in an image whose model was optimised, and then changed."""
+    model = replace(MODEL, optimization=OPTIMIZATION)
+    place = f"/opt/hf-cache/optimized/models--example--reranker/{data.COMMIT}/reranker"
+    listed = {"model.onnx": {"size_bytes": 7, "sha256": sha256(b"derived")}} if graph else {}
+    derived = json.dumps({"graph": graph, "files": listed}).encode()
+    files = {**whole(), f"{place}/derived.json": derived}
+    if graph:
+        del files[f"{SNAPSHOT}/onnx/model.onnx"]
+        files |= {f"/opt/hf-cache/{path}": text for path, text in model.optimized_cache_files.items()}
+        files[f"{place}/model.onnx"] = b"derived"
+    files |= {f"{place}/{name.replace('__', '.')}": content for name, content in changes.items()}
+    (found,) = verification.verify(HeldImage(files=files), "i", [verification.of_model(model)])
+    return found.mismatches
+
+
+def test_a_derived_graph_stands_for_the_one_that_was_locked() -> None:
+    assert overlaid("model.onnx") == ()
+
+
+def test_where_no_graph_was_derived_the_one_that_was_locked_has_to_be_there() -> None:
+    assert overlaid(None) == ()
+
+
+def test_a_derived_graph_that_is_not_as_the_build_wrote_it_is_told() -> None:
+    (line,) = overlaid("model.onnx", model__onnx=b"damaged")
+    assert line.endswith(f"has sha256 {sha256(b'damaged')}, and {sha256(b'derived')} was locked")
+
+
+def test_a_file_beside_a_derived_graph_that_the_build_did_not_write_is_told() -> None:
+    (line,) = overlaid("model.onnx", other=b"")
+    assert line.endswith("/other` was not locked")
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

@@ -99,7 +99,9 @@ def world(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("world")
     name = f"build-image-test-{uuid4().hex[:12]}"
     lookalikes.write_reranker(folder / "house")
-    made = project.make(folder, house={"task": "reranker", "path": "house"})
+    (folder / "texts").write_text("one text\nein anderer Text\n")
+    optimize = {"quantize": "int8", "samples": "texts"}
+    made = project.make(folder, house={"task": "reranker", "path": "house", "optimize": optimize})
     manifest, report = folder / "models.yaml", folder / "report.json"
     content = json.loads(manifest.read_text())
     content["images"] = {f"{name}-{kind}": {"kind": kind, "models": list(content["models"])} for kind in KINDS}
@@ -179,7 +181,7 @@ def test_the_same_images_are_built_tested_and_tagged(world: World, rebuilt: list
 
 def test_every_layer_is_the_same(world: World, rebuilt: list[dict[str, Any]]) -> None:
     layers = [image["layers"] for image in rebuilt]
-    assert [len(found) for found in layers] == [9, 3]
+    assert [len(found) for found in layers] == [10, 3]
     assert layers == [image["layers"] for image in world.images]
 
 
@@ -325,7 +327,8 @@ def test_a_disk_that_is_full_is_told_as_that_and_keeps_what_was_gathered(world: 
 
 def test_what_can_t_fit_is_refused_before_anything_is_gathered(world: World, tmp_path: Path) -> None:
     shutil.copy(world.project.folder / "models.yaml", tmp_path)
-    (tmp_path / "house").symlink_to(world.project.folder / "house")
+    for name in ("house", "texts"):
+        (tmp_path / name).symlink_to(world.project.folder / name)
     content = json.loads((world.project.folder / "models.lock").read_text())
     content["models"]["embedder"]["files"]["onnx/model.onnx_data"]["size_bytes"] = 10**15
     (tmp_path / "models.lock").write_text(json.dumps(content))
@@ -334,7 +337,7 @@ def test_what_can_t_fit_is_refused_before_anything_is_gathered(world: World, tmp
     error, hint = ended.err.splitlines()[-2:]
     assert (ended.code, output.exists(), hint) == (1, False, "hint: free space there, or choose another --output")
     assert error.startswith(f"error: the disk of `{output}` has ")
-    assert error.endswith(", and 1e+06 GB are needed: models 1e+06 GB, packages 100 MB, the base image 75 MB")
+    assert error.endswith(", and 1e+06 GB are needed: models 1e+06 GB, packages 200 MB, the base image 75 MB")
 
 
 def test_a_base_in_a_private_registry_is_not_asked_for_on_the_island(

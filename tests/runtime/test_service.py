@@ -1,13 +1,14 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from runtime.admission import Admission
 from runtime.bundle import Bundle, read_bundle
 from runtime.classifier import Classes, Input
-from runtime.errors import InvalidError, UnknownModelError
+from runtime.errors import InvalidError, ModelError, UnknownModelError
 from runtime.metrics import Metrics
 from runtime.service import Service, choose
 from tests.runtime import tiny
@@ -71,6 +72,33 @@ async def asked(bundle: Bundle, name: str | None, *inputs: Input) -> tuple[str, 
     await service.load(on_death=lambda error: pytest.fail(str(error)))
     model, classes = await service.classify(inputs or [PAIR], model=name)
     return model.name, classes
+
+
+def test_models_are_ready_in_their_order_however_many_are_loaded_at_a_time(three_tasks: Bundle) -> None:
+    async def loaded() -> list[str]:
+        admission = Admission(max_entries=64, max_tokens=4096)
+        service = Service(
+            three_tasks, golden=Path("/nowhere"), threads=3, max_batch_tokens=64, admission=admission, metrics=Metrics()
+        )
+        await service.load(on_death=lambda error: pytest.fail(str(error)))
+        return [service.loaded(model.name).model.name for model in service.models]
+
+    assert asyncio.run(loaded()) == ["tiny", "ranker", "sorter"]
+
+
+def test_one_model_that_can_t_be_loaded_fails_the_load(three_tasks: Bundle) -> None:
+    models = (*three_tasks.models[:2], msgspec.structs.replace(three_tasks.models[2], output="nothing"))
+
+    async def load() -> None:
+        admission = Admission(max_entries=64, max_tokens=4096)
+        bundle = msgspec.structs.replace(three_tasks, models=models)
+        service = Service(
+            bundle, golden=Path("/nowhere"), threads=3, max_batch_tokens=64, admission=admission, metrics=Metrics()
+        )
+        await service.load(on_death=lambda error: pytest.fail(str(error)))
+
+    with pytest.raises(ModelError, match="it has no output `nothing`"):
+        asyncio.run(load())
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from runtime.batch import Batch, pad
-from runtime.bundle import Dtype, Input
+from runtime.bundle import Dtype, Input, Level
 from runtime.errors import InferenceError, ModelError
 from runtime.session import Session, session_options
 from runtime.tokenizer import Entry
@@ -54,6 +55,13 @@ def test_threads_wait_busily_where_they_may_and_not_beyond_a_run(spins: bool, al
     assert options.intra_op_num_threads == 3
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == allowed
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
+@pytest.mark.parametrize("level", get_args(Level))
+def test_a_graph_computes_the_same_however_much_of_it_is_still_optimised(folders: Folders, level: Level) -> None:
+    graph = folders.embedder / "onnx" / "model.onnx"
+    session = Session(graph, inputs=EVERY, output="last_hidden_state", threads=1, level=level)
+    np.testing.assert_allclose(session.run(one_text(*IDS))[0], tiny.states(IDS), atol=TOLERANCE)
 
 
 def test_the_named_output_is_computed(folders: Folders) -> None:

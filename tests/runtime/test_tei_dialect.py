@@ -284,6 +284,7 @@ def test_info_describes_the_embedding_model_and_the_limits(server: Server) -> No
             "prompts": ["query"],
             "version": __version__,
             "models": ["tiny", "ranker"],
+            "optimization": None,
         },
     )
 
