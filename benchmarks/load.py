@@ -71,7 +71,7 @@ async def _read_answer(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-def resident_bytes(process: int) -> int:
+def resident_bytes(process: int | str) -> int:
     """Read how much memory a process has."""
     (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024

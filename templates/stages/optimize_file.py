@@ -1,4 +1,4 @@
-"""Own the files of a graph: whole, read with all weights, and written with those in a second one where they are large."""
+"""Own the files of a graph: whole, read with all weights, and written with those in a second where they are large."""
 
 import hashlib
 from pathlib import Path
