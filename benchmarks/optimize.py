@@ -23,14 +23,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks import subjects
 from benchmarks.subjects import GRAPH, Subject
 from tests.support.checkout import ROOT
 
-PASSAGES = {"minilm": 320, "reranker": 96}
+PASSAGES = {"minilm": 320, "reranker": 64}
 THREADS = 2
 WARM = 1  # round that is not counted
 ALL, NONE = "ORT_ENABLE_ALL", "ORT_DISABLE_ALL"
@@ -57,6 +56,7 @@ class Candidate:
 
     @property
     def size_bytes(self) -> int:
+        """Add up its files."""
         return sum(file.stat().st_size for file in self.graph.parent.glob(f"{self.graph.name}*"))
 
 
@@ -128,7 +128,7 @@ def derived(subject: Subject, name: str, wishes: Mapping[str, Any], folder: Path
     """Derive a graph by the program of the build; one that it refuses is told and left out."""
     request, output = folder / f"{name}-request.json", folder / name
     subjects.write_request(subject.request(**wishes), request)
-    command = [sys.executable, "-P", "-m", "stages.optimize_model", request, subject.folder, output]
+    command = [sys.executable, "-P", "-m", "stages.optimize_model", *map(str, (request, subject.folder, output))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "templates")}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
@@ -178,17 +178,16 @@ def cosines(rows: NDArray[np.float64], exact: NDArray[np.float64]) -> tuple[floa
 
 def print_table(subject: Subject, rows: Sequence[Row]) -> None:
     """Print what was measured."""
-    near = "correlation" if subject.task == "reranker" else "cosine mean   least"
+    near = "correlation" if subject.task == "reranker" else "cosine: mean, least"
     print(f"\n{subject.name}: {subject.tokens} tokens a round, {THREADS} threads")
-    print(f"{'':40} {'speed':>6} {'tokens/s':>9} {'size':>8} {'resident':>9} {'load':>7}  {near}   in company")
-    original = rows[0]
+    print(f"{'':40} {'speed':>5} {'tokens/s':>8} {'size':>7} {'resident':>8} {'load':>7}  {near:19}  in company")
     for row in rows:
         mean, least = row.cosines
-        compared = f"{mean:11.5f}" if subject.task == "reranker" else f"{mean:11.5f} {least:.5f}"
+        compared = f"{mean:.5f}" if subject.task == "reranker" else f"{mean:.5f}, {least:.5f}"
         print(
-            f"{row.candidate.name:40} {row.ratio:6.2f} {row.tokens_per_s:9,.0f} {row.candidate.size_bytes / 1e6:5.0f} MB"
-            f" {row.resident_bytes / 1e6:6.0f} MB {row.load_s * 1000:4.0f} ms  {compared}"
-            f"   {row.company:.0e}  {verdict(row, original)}"
+            f"{row.candidate.name:40} {row.ratio:5.2f} {row.tokens_per_s:8,.0f}"
+            f" {row.candidate.size_bytes / 1e6:4.0f} MB {row.resident_bytes / 1e6:5.0f} MB {row.load_s * 1000:4.0f} ms"
+            f"  {compared:19}  {row.company:10.0e}  {verdict(row, rows[0])}"
         )
 
 

@@ -15,12 +15,13 @@ from tokenizers import Tokenizer
 
 from benchmarks.workload import read_workload
 from examples.bert_graph import BertConfig, embedding_model
+from runtime.batch import pack
 from tests.support.checkout import ROOT
 
 MINILM = ROOT / "examples/models/all-MiniLM-L6-v2"
 GRAPH = "onnx/model.onnx"
 MAX_LENGTH = 256
-ROWS = 16  # of a batch
+BATCH_TOKENS = 512  # of a run, padding included: the default of the server
 SEED = 20261129
 # as XLM-RoBERTa's base model has them
 WORDS, HIDDEN, INNER, LAYERS, HEADS, POSITIONS = 250_002, 768, 3072, 12, 12, 514
@@ -104,7 +105,7 @@ def lengths_of(subject: Subject) -> list[int]:
 
 def save_batches(subject: Subject, file: Path) -> None:
     """Write what the processes are fed."""
-    arrays = {}
+    arrays: dict[str, NDArray[np.int64]] = {}
     for number, (ids, mask) in enumerate(subject.batches):
         arrays |= {f"ids_{number}": ids, f"mask_{number}": mask}
     np.savez(file, **arrays)
@@ -116,12 +117,12 @@ def write_request(request: dict[str, Any], file: Path) -> None:
 
 
 def _batches(texts: Sequence[Sequence[int]], *, padding: int) -> Iterator[Batch]:
-    """Put texts of about the same length together."""
-    ordered = sorted(texts, key=len)
-    for start in range(0, len(ordered), ROWS):
-        rows = ordered[start : start + ROWS]
-        mask = np.array([[1] * len(row) + [0] * (len(rows[-1]) - len(row)) for row in rows])
-        yield np.array([[*row, *[padding] * (len(rows[-1]) - len(row))] for row in rows]), mask
+    """Pack texts as the server does."""
+    for positions in pack([len(text) for text in texts], max_batch_tokens=BATCH_TOKENS):
+        rows = [texts[position] for position in positions]
+        longest = max(map(len, rows))
+        mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        yield np.array([[*row, *[padding] * (longest - len(row))] for row in rows]), mask
 
 
 def _write_reranker(file: Path) -> None:

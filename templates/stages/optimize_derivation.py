@@ -86,7 +86,7 @@ def complete(derivation: Derivation, *, quantization: str | None, folder: Path) 
 def finish(derivation: Derivation, target: Path) -> list[Path]:
     """Write the graph as it is shipped, and run it; raises GraphError where it does not."""
     files = steps.finish(derivation.step, target)
-    made = steps.load(Step(graph=target, output=derivation.step.output, detail=""))
+    made = steps.read(Step(graph=target, output=derivation.step.output, detail=""))
     try:
         accuracy.answers(Session(target), made.output, accuracy.make_samples(derivation.request, made))
     except SkipError as error:

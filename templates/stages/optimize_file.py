@@ -15,6 +15,15 @@ LARGEST_BYTES = 1_800_000_000  # of one file: protobuf has no longer messages th
 BLOCK_BYTES = 2**20
 
 
+def needs_data_file(graph: Path) -> bool:
+    """Tell whether what is saved of a graph needs a second file: for its size, or as its own weights are in one.
+
+    Raises GraphError where it is not whole.
+    """
+    size_bytes = check_files(graph, name=graph.name)
+    return size_bytes > min(LARGEST_BYTES, graph.stat().st_size)
+
+
 def check_files(graph: Path, *, name: str) -> int:
     """Return the size of a graph with its weights; raises GraphError where it is not whole."""
     locations: dict[str, int] = {}

@@ -33,9 +33,14 @@ class Step:
     detail: str
 
 
+def read(step: Step) -> Graph:
+    """Read a graph."""
+    return Graph(optimize_file.read(step.graph), output=step.output)
+
+
 def load(before: Step) -> Graph:
     """Read a graph to be rewritten; raises SkipError where it can't be."""
-    made = Graph(optimize_file.read(before.graph), output=before.output)
+    made = read(before)
     made.check()
     return made
 
@@ -108,7 +113,7 @@ def quantize_until_near(request: Request, before: Step, folder: Path, *, name: s
         if near >= least:
             return step
     measure = "mean cosine" if request.task == "embedding" else "correlation"
-    raise SkipError(f"with half of its products left out the {measure} is {near:.4f}, and {least:g} is asked for")
+    raise SkipError(f"with half of its products left out the {measure} is {near:.6f}, and {least} is asked for")
 
 
 def fuse(before: Step, folder: Path) -> Step:
@@ -120,12 +125,11 @@ def fuse(before: Step, folder: Path) -> Step:
 
 def finish(before: Step, target: Path) -> list[Path]:
     """Write a graph as it is shipped, and name its files."""
-    return optimize_file.write(Graph(optimize_file.read(before.graph), output=before.output).finished(), target)
+    return optimize_file.write(read(before).finished(), target)
 
 
 def _optimized(before: Step, target: Path, *, level: str) -> Step:
-    size_bytes = optimize_file.check_files(before.graph, name=before.graph.name)
-    optimize(before.graph, target, level=level, has_data_file=size_bytes > optimize_file.LARGEST_BYTES)
+    optimize(before.graph, target, level=level, has_data_file=optimize_file.needs_data_file(before.graph))
     return Step(graph=target, output=before.output, detail="")
 
 
