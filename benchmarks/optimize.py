@@ -36,9 +36,11 @@ ALL, NONE = "ORT_ENABLE_ALL", "ORT_DISABLE_ALL"
 HELPS = 1.02  # less is noise
 LEAST_COSINE = 0.99
 WISHES: Mapping[str, Mapping[str, Any]] = {
-    "graph": {"graph": True},
-    "fuse_pooling": {"graph": True, "fuse_pooling": True},
+    "operators fused": {"graph": True, "attention": False},
+    "attention as one operator": {"graph": True},
+    "pooling in the graph": {"graph": True, "attention": False, "fuse_pooling": True},
     "int8": {"graph": True, "quantize": "int8"},
+    "int8 without one attention": {"graph": True, "attention": False, "quantize": "int8"},
     "int8-vnni": {"graph": True, "quantize": "int8-vnni"},
     "q4": {"graph": True, "quantize": "q4"},
 }
@@ -115,7 +117,7 @@ def candidates(subject: Subject, folder: Path) -> list[Candidate]:
 
     made = [same("original", graph, ALL), same("original, nothing optimised at start", graph, NONE)]
     for name, wishes in WISHES.items():
-        if name != "fuse_pooling" or subject.pooling:
+        if "fuse_pooling" not in wishes or subject.pooling:
             made += derived(subject, name, wishes, folder)
     return [
         *made,

@@ -105,7 +105,7 @@ def lengths_of(subject: Subject) -> list[int]:
 
 def save_batches(subject: Subject, file: Path) -> None:
     """Write what the processes are fed."""
-    arrays: dict[str, NDArray[np.int64]] = {}
+    arrays: dict[str, Any] = {}
     for number, (ids, mask) in enumerate(subject.batches):
         arrays |= {f"ids_{number}": ids, f"mask_{number}": mask}
     np.savez(file, **arrays)

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from . import optimize_numbers as numbers
+from .optimize_failures import SkipError
 from .optimize_graph import Graph
 from .optimize_quantize import Target, weights_of
 from .optimize_request import Request
@@ -50,11 +51,19 @@ def make_samples(request: Request, graph: Graph) -> Samples:
 
 
 def answers(session: Session, output: str, samples: Samples) -> NDArray[np.float64]:
-    """Run all samples: one row a text, or a row an attended token where the graph does not pool."""
+    """Run all samples: one row a text, or a row an attended token where the graph does not pool.
+
+    Raises SkipError for an output that has neither.
+    """
     rows = []
     for feed, mask in zip(samples.feeds, samples.masks, strict=True):
         (values,) = session.run([output], feed)
-        rows.append(values[mask == 1] if values.ndim == 3 else values.reshape(len(mask), -1))
+        if values.ndim == 3 and values.shape[:2] == mask.shape:
+            rows.append(values[mask == 1])
+        elif values.ndim == 2 and len(values) == len(mask):
+            rows.append(values)
+        else:
+            raise SkipError(f"its output has shape {list(values.shape)} for {list(mask.shape)} tokens")
     return np.concatenate(rows).astype(np.float64)
 
 

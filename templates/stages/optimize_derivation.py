@@ -66,6 +66,8 @@ def shape(derivation: Derivation, *, snapshot: Path, folder: Path) -> None:
         derivation.attempt("fuse_pooling", lambda step: steps.fuse_pooling(request, step, folder, snapshot=snapshot))
     if request.answer_tokens:
         derivation.attempt("cut_head", lambda step: steps.cut(request, step, folder))
+    if request.wishes.attention and not keeps_halves(derivation):
+        derivation.attempt("attention", lambda step: steps.join_attention(step, folder))
 
 
 def keeps_halves(derivation: Derivation) -> bool:
@@ -88,7 +90,9 @@ def finish(derivation: Derivation, target: Path) -> list[Path]:
     files = steps.finish(derivation.step, target)
     made = steps.read(Step(graph=target, output=derivation.step.output, detail=""))
     try:
-        accuracy.answers(Session(target), made.output, accuracy.make_samples(derivation.request, made))
+        session = Session(target)
+        for feed in accuracy.make_samples(derivation.request, made).feeds:
+            session.run([made.output], feed)
     except SkipError as error:
         raise GraphError(f"what was derived of `{derivation.request.graph}`: {error}", hint=CHOOSE_ANOTHER) from error
     return files

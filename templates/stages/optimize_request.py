@@ -30,9 +30,10 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
-    """What the manifest asks for."""
+    """What the manifest asks for; `attention` is part of `graph`, unless it is said apart."""
 
     graph: bool
+    attention: bool
     quantize: str | None
     fuse_pooling: bool
     fuse_normalize: bool
@@ -46,6 +47,7 @@ class Wishes:
         quantize = wished.get("quantize", "none")
         return cls(
             graph=wished.get("graph", True),
+            attention=wished.get("attention", wished.get("graph", True)),
             quantize=None if quantize == "none" else known(quantize),
             fuse_pooling=wished.get("fuse_pooling", True),
             fuse_normalize=wished.get("fuse_normalize", False),

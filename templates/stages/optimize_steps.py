@@ -11,6 +11,7 @@ from onnx import TensorProto
 
 from . import optimize_accuracy as accuracy
 from . import optimize_file, optimize_layers, optimize_pooling
+from .optimize_attention import fuse_attention
 from .optimize_failures import SkipError
 from .optimize_graph import Graph
 from .optimize_head import cut_head
@@ -85,6 +86,13 @@ def cut(request: Request, before: Step, folder: Path) -> Step:
     made = load(before)
     detail = cut_head(made, answers=request.answer_tokens, mask=request.fed_with("attention_mask"))
     return _written(made, folder / "cut.onnx", detail)
+
+
+def join_attention(before: Step, folder: Path) -> Step:
+    """Write attention as one operator."""
+    made = load(before)
+    detail = fuse_attention(made)
+    return _written(made, folder / "attention.onnx", detail)
 
 
 def quantize_until_near(request: Request, before: Step, folder: Path, *, name: str) -> Step:
