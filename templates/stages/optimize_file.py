@@ -1,11 +1,12 @@
 """Own the files of a graph: whole, read with all weights, and written with those in a second where they are large."""
 
 import hashlib
+import math
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper
+from onnx import external_data_helper, helper
 
 from .optimize_failures import GraphError
 from .optimize_graph import subgraphs
@@ -48,7 +49,7 @@ def read(graph: Path) -> onnx.ModelProto:
 
 def write(model: onnx.ModelProto, graph: Path) -> list[Path]:
     """Write a graph, the same bytes for the same one, and name its files."""
-    if model.ByteSize() <= LARGEST_BYTES:
+    if sum(_size_bytes(tensor) for tensor in model.graph.initializer) <= LARGEST_BYTES:
         graph.write_bytes(model.SerializeToString(deterministic=True))
         return [graph]
     data = graph.with_name(graph.name + "_data")
@@ -75,6 +76,11 @@ def _parsed(graph: Path, *, name: str) -> onnx.ModelProto:
     if not model.graph.node:
         raise _broken(f"`{name}` is cut off, or no ONNX file")
     return model
+
+
+def _size_bytes(tensor: onnx.TensorProto) -> int:
+    """Count the bytes of numbers, which are raw, or in a list of their own kind: protobuf can't measure 2 GiB."""
+    return len(tensor.raw_data) or math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:

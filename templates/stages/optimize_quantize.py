@@ -144,16 +144,23 @@ def _take(graph: Graph, target: Target) -> tuple[Floats, str]:
     return weights, product
 
 
+def _key(graph: Graph, target: Target) -> str:
+    """Name weights for all that read them alike: a model may use those of one layer in every layer."""
+    node = graph.producer(target.output)
+    is_turned = node is not None and any(entry.name == "transB" and entry.i for entry in node.attribute)
+    return f"{target.weights}:turned" if is_turned else target.weights
+
+
 def _write_int8(graph: Graph, target: Target, *, most: int) -> None:
+    key = _key(graph, target)
     weights, output = _take(graph, target)
     packed, scales = numbers.by_column(weights, most=most)
     values, largest = _bytes_of(graph, target.values)
     step = graph.scalar(float(STEP))
     middle = graph.constant("middle", np.array(MIDDLE, dtype=np.uint8))
-    key = f"{target.output}:int8"
     product = graph.add(
         "MatMulIntegerToFloat",
-        *(values, graph.constant(key, packed), step, graph.constant(f"{key}:scales", scales), middle),
+        *(values, graph.constant(f"{key}:int8", packed), step, graph.constant(f"{key}:int8:scales", scales), middle),
         domain=CONTRIB,
     )
     graph.add("Mul", product, largest, output=output)
@@ -175,9 +182,9 @@ def _bytes_of(graph: Graph, values: str) -> tuple[str, str]:
 
 
 def _write_blocks(graph: Graph, target: Target, *, bits: int) -> None:
+    key = f"{_key(graph, target)}:q{bits}"
     weights, output = _take(graph, target)
     blocks = numbers.by_block(weights, bits=bits)
-    key = f"{target.output}:q{bits}"
     graph.add(
         "MatMulNBits",
         target.values,

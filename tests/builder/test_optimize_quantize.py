@@ -51,7 +51,7 @@ def test_products_are_of_bytes_with_a_scale_for_each_token(folder: Path, wish: d
 
 def test_weights_for_any_processor_have_7_bits(folder: Path) -> None:
     every = {tensor.name: tensor for tensor in stage.derive(folder, optimize=INT8).model.graph.initializer}
-    packed = np.frombuffer(every["optimized/raised:int8"].raw_data, np.int8)
+    packed = np.frombuffer(every["optimized/up:int8"].raw_data, np.int8)
     assert (packed.min(), packed.max()) == (-63, 63)
 
 
@@ -80,6 +80,19 @@ def test_activations_that_several_products_read_are_rounded_once(tmp_path: Path)
     stage.write(tmp_path, nodes, constants, shape=("batch", "sequence", stage.INNER))
     operators = stage.derive(tmp_path, optimize=INT8).operators
     assert (operators.count("QuantizeLinear"), operators.count("MatMulIntegerToFloat")) == (1, 2)
+
+
+def test_weights_that_several_layers_share_are_there_once(tmp_path: Path) -> None:
+    nodes = [
+        stage.node("Gather", ["table", "input_ids"], ["words"]),
+        stage.node("MatMul", ["words", "square"], ["first"], name="layer.0"),
+        stage.node("Tanh", ["first"], ["bent"]),
+        stage.node("MatMul", ["bent", "square"], ["states"], name="layer.1"),
+    ]
+    square = stage.normal(stage.HIDDEN, stage.HIDDEN)
+    stage.write(tmp_path, nodes, {"table": stage.TABLE, "square": square})
+    every = stage.derive(tmp_path, optimize=INT8).model.graph.initializer
+    assert [list(tensor.dims) for tensor in every].count([stage.HIDDEN, stage.HIDDEN]) == 1
 
 
 def test_a_table_of_words_has_a_byte_a_number(folder: Path) -> None:
