@@ -14,7 +14,7 @@ from .optimize_request import Request
 from .optimize_session import Session
 from .optimize_steps import Step
 
-INSISTED = ("graph", "fuse_pooling", "quantize")  # what the manifest has names for
+WISHED = ("graph", "fuse_pooling", "quantize")  # what the manifest has names for
 CHOOSE_ANOTHER = "choose another `dtype`, or remove `optimize`"
 
 
@@ -39,8 +39,9 @@ class Derivation:
         except SkipError as error:
             self.skipped[name] = str(error)
             graph = self.request.graph
-            print(f"warning: `{graph}`: {name} is left out: {error}", file=sys.stderr, flush=True)
-            if self.request.wishes.insist and name in INSISTED:
+            if name in WISHED:
+                print(f"warning: `{graph}`: {name} is left out: {error}", file=sys.stderr, flush=True)
+            if name in WISHED and self.request.wishes.insist:
                 hint = f"remove `{name}` from `optimize`, or `insist`"
                 raise OptimizeError(f"`{graph}`: {name}: {error}", hint=hint) from error
 

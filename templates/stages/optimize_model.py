@@ -9,6 +9,9 @@ and `derived.json` says why. It needs no network, and makes the same bytes of th
 
 import argparse
 import json
+import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +30,19 @@ from .optimize_session import VERSION
 
 DERIVED = "derived.json"
 GRAPH = "model.onnx"
+UNFINISHED = ".unfinished-"
+GIVE_MEMORY = "give the engine more memory, choose another `dtype`, or remove `optimize`"
+# An exception that nobody expected is told from one that has its own exit code.
+PROGRAM = """
+import sys, traceback
+from stages.optimize_model import main
+try:
+    code = main(sys.argv[1:])
+except Exception:
+    traceback.print_exc()
+    code = 70
+sys.exit(code)
+"""
 VERSIONS = {"onnxruntime": VERSION, "onnx": onnx.__version__, "numpy": np.__version__}
 
 Document = dict[str, Any]
@@ -34,21 +50,48 @@ Document = dict[str, Any]
 
 def main(arguments: Sequence[str]) -> int:
     """Derive what the request asks for and return the exit code."""
-    parser = argparse.ArgumentParser(description="Derive a faster or smaller graph of one model.")
-    parser.add_argument("request", type=Path)
-    parser.add_argument("snapshot", type=Path)
-    parser.add_argument("output", type=Path)
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     try:
         request = read_request(options.request)
         options.output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=options.output) as folder:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=options.output) as folder:
             files, document = derive(request, options.snapshot, Path(folder))
             publish(files, document, folder=Path(folder), output=options.output)
     except OptimizeError as error:
         print(error, file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def watch(arguments: Sequence[str], *, command: Sequence[str]) -> int:
+    """Let `command` derive, and return the exit code; where it ends in any other way, the original stays in place.
+
+    A library may crash on a graph, or the system end what takes too much memory.
+    """
+    code = subprocess.run([*command, *arguments], check=False).returncode
+    if code in {0, 1}:
+        return code
+    options = parse(arguments)
+    request = read_request(options.request)
+    ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else "failed, which is a bug of `build-image`"
+    why = f"`{request.graph}`: the optimiser {ended}"
+    if request.wishes.insist:
+        print(GraphError(why, hint=GIVE_MEMORY), file=sys.stderr, flush=True)
+        return 1
+    for left in options.output.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=options.output) as folder:
+        publish([], give_up(request, why=why), folder=Path(folder), output=options.output)
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Derive a faster or smaller graph of one model.")
+    parser.add_argument("request", type=Path)
+    parser.add_argument("snapshot", type=Path)
+    parser.add_argument("output", type=Path)
+    return parser.parse_args(arguments)
 
 
 def read_request(file: Path) -> Request:
@@ -82,8 +125,7 @@ def derive(request: Request, snapshot: Path, folder: Path) -> tuple[list[Path], 
     except GraphError as error:
         if request.wishes.insist:
             raise
-        print(f"warning: {error.message}; the original stays in place", file=sys.stderr, flush=True)
-        return [], given_up(request, why=error.message)
+        return [], give_up(request, why=error.message)
 
 
 def describe(derivation: Derivation, *, graph: Path | None, variants: Sequence[Document]) -> Document:
@@ -120,8 +162,9 @@ def describe_variant(name: str, graph: Path) -> list[Document]:
     ] or [{"graph": graph.name, "requires": [], "quantizes_dynamically": is_dynamic_graph}]
 
 
-def given_up(request: Request, *, why: str) -> Document:
-    """Say that the original stays, and why."""
+def give_up(request: Request, *, why: str) -> Document:
+    """Say that the original stays, and why: to who looks on, and in the description."""
+    print(f"warning: {why}; the original stays in place", file=sys.stderr, flush=True)
     same = {key: request.document[key] for key in ("inputs", "output", "pooling", "layers", "normalize")}
     return {
         "graph": None,
@@ -167,4 +210,4 @@ def may_batch(request: Request, operators: Iterable[str], *, is_cut: bool) -> bo
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(watch(sys.argv[1:], command=[sys.executable, "-P", "-c", PROGRAM]))

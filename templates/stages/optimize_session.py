@@ -15,7 +15,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 VERSION: str = onnxruntime.__version__
-ERRORS_ONLY = 3
+CRASHES_ONLY = 4  # errors are raised
 NOTHING, PORTABLE_FUSIONS, SIMPLER = "ORT_DISABLE_ALL", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_BASIC"
 DATA_OF_BYTES = 1024  # smaller weights stay in the graph's own file
 
@@ -60,7 +60,7 @@ class Session:
 def _options(level: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = CRASHES_ONLY
     options.enable_cpu_mem_arena = False
     return options
 

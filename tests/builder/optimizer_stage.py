@@ -19,7 +19,13 @@ HIDDEN = 32
 INNER = 48
 WORDS = 1200  # enough for a table to be worth its bytes
 LENGTHS = (7, 3, 5)
-NOTHING: Mapping[str, Any] = {"graph": False, "quantize": "none", "fuse_pooling": False, "insist": False}
+NOTHING: Mapping[str, Any] = {
+    "graph": False,
+    "attention": False,
+    "quantize": "none",
+    "fuse_pooling": False,
+    "insist": False,
+}
 
 node = helper.make_node
 _random = np.random.default_rng(20261129)

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -241,6 +242,40 @@ def test_what_was_there_is_replaced(folder: Path) -> None:
     stage.derive(folder, optimize=EVERYTHING)
     done = stage.derive(folder, output="logits", optimize=EVERYTHING)
     assert done.derived["graph"] is None
+
+
+def ended(folder: Path, code: str, *, insist: bool) -> int:
+    """Have another program in place of the one that derives, which leaves something behind and ends."""
+    asked, output = folder / "request.json", folder / "derived"
+    asked.write_text(json.dumps(stage.request(optimize={**EVERYTHING, "insist": insist})))
+    (output / ".unfinished-1").mkdir(parents=True)
+    command = [sys.executable, "-c", f"import os, sys; {code}"]
+    return optimize_model.watch([str(asked), str(folder), str(output)], command=command)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("os.kill(os.getpid(), 9)", "`onnx/model.onnx`: the optimiser was ended by SIGKILL"),
+        ("os.kill(os.getpid(), 11)", "`onnx/model.onnx`: the optimiser was ended by SIGSEGV"),
+        ("sys.exit(70)", "`onnx/model.onnx`: the optimiser failed, which is a bug of `build-image`"),
+    ],
+)
+def test_a_crash_leaves_the_original_in_place(
+    folder: Path, code: str, why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(folder, code, insist=False) == 0
+    assert capfd.readouterr().err == f"warning: {why}; the original stays in place\n"
+    done = stage.Run(code=0, output=folder / "derived")
+    assert (done.derived["graph"], done.left_out, list(content(done))) == (None, {"load": why}, ["derived.json"])
+
+
+def test_a_crash_fails_where_the_manifest_insists(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ended(folder, "os.kill(os.getpid(), 9)", insist=True) == 1
+    assert capfd.readouterr().err.splitlines() == [
+        "error: `onnx/model.onnx`: the optimiser was ended by SIGKILL",
+        "hint: give the engine more memory, choose another `dtype`, or remove `optimize`",
+    ]
 
 
 @pytest.mark.parametrize(
