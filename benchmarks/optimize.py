@@ -15,8 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from benchmarks import subjects
 from benchmarks.subjects import GRAPH, Subject
 from tests.support.checkout import ROOT
 
-PASSAGES = {"minilm": 320, "reranker": 64}
+PASSAGES = {"minilm": 160, "reranker": 32}
 THREADS = 2
 WARM = 1  # round that is not counted
 ALL, NONE = "ORT_ENABLE_ALL", "ORT_DISABLE_ALL"
@@ -129,6 +129,8 @@ def candidates(subject: Subject, folder: Path) -> list[Candidate]:
 def derived(subject: Subject, name: str, wishes: Mapping[str, Any], folder: Path) -> list[Candidate]:
     """Derive a graph by the program of the build; one that it refuses is told and left out."""
     request, output = folder / f"{name}-request.json", folder / name
+    if (output / "derived.json").is_file():
+        return [_described(name, output)]
     subjects.write_request(subject.request(**wishes), request)
     command = [sys.executable, "-P", "-m", "stages.optimize_model", *map(str, (request, subject.folder, output))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "templates")}
@@ -136,37 +138,63 @@ def derived(subject: Subject, name: str, wishes: Mapping[str, Any], folder: Path
     if ran.returncode:
         print(f"{name}: {ran.stderr.strip().splitlines()[-2]}", flush=True)
         return []
+    return [_described(name, output)]
+
+
+def _described(name: str, output: Path) -> Candidate:
     said = json.loads((output / "derived.json").read_text())
     level = NONE if said["level"] == "disabled" else ALL
-    graph = output / said["graph"]
-    return [Candidate(name=name, graph=graph, output=said["output"], pooling=said["pooling"], level=level)]
+    return Candidate(
+        name=name, graph=output / said["graph"], output=said["output"], pooling=said["pooling"], level=level
+    )
 
 
 def measure(subject: Subject, made: Sequence[Candidate], *, rounds: int, folder: Path) -> list[Row]:
-    """Let the graphs take turns for so many rounds."""
+    """Let each graph take turns with the original for so many rounds; no more than these two are in memory."""
     batches = folder / "batches.npz"
     subjects.save_batches(subject, batches)
-    with ExitStack() as stack:
-        processes = []
-        for candidate in made:
-            processes.append(Process(subject, candidate, batches=batches, folder=folder))
-            stack.callback(processes[-1].close)
-        loads = [process.ask("load")["seconds"] for process in processes]
-        answers = [process.ask("answers") for process in processes]
-        turns = [[process.ask("run")["seconds"] for process in processes] for _ in range(rounds + WARM)][WARM:]
-    exact = np.array(answers[0]["rows"])
-    return [
-        Row(
+    with running(subject, made[0], batches=batches, folder=folder) as original:
+        exact = np.array(original.ask("answers")["rows"])
+        return [
+            compare(subject, candidate, original, exact, rounds=rounds, batches=batches, folder=folder)
+            for candidate in made
+        ]
+
+
+@contextmanager
+def running(subject: Subject, candidate: Candidate, *, batches: Path, folder: Path) -> Iterator[Process]:
+    """Have a graph in a process while the block runs."""
+    process = Process(subject, candidate, batches=batches, folder=folder)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def compare(
+    subject: Subject,
+    candidate: Candidate,
+    original: Process,
+    exact: NDArray[np.float64],
+    *,
+    rounds: int,
+    batches: Path,
+    folder: Path,
+) -> Row:
+    """Measure one graph beside the original."""
+    with running(subject, candidate, batches=batches, folder=folder) as process:
+        load_s = process.ask("load")["seconds"]
+        answers = process.ask("answers")
+        turns = [(original.ask("run")["seconds"], process.ask("run")["seconds"]) for _ in range(rounds + WARM)][WARM:]
+        return Row(
             candidate=candidate,
-            ratio=statistics.median(turn[0] / turn[at] for turn in turns),
-            tokens_per_s=subject.tokens / statistics.median(turn[at] for turn in turns),
-            load_s=loads[at],
-            resident_bytes=processes[at].resident_bytes,
-            cosines=cosines(np.array(answers[at]["rows"]), exact),
-            company=answers[at]["company"],
+            ratio=statistics.median(before / after for before, after in turns),
+            tokens_per_s=subject.tokens / statistics.median(after for _, after in turns),
+            load_s=load_s,
+            resident_bytes=process.resident_bytes,
+            cosines=cosines(np.array(answers["rows"]), exact),
+            company=answers["company"],
         )
-        for at, candidate in enumerate(made)
-    ]
 
 
 def cosines(rows: NDArray[np.float64], exact: NDArray[np.float64]) -> tuple[float, float]:
@@ -218,14 +246,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=list(PASSAGES))
+    parser.add_argument("--folder", type=Path, help="keep the graphs there, and use those that are there already")
+    parser.add_argument("--derive-only", action="store_true", help="make the graphs, and measure nothing")
     arguments = parser.parse_args()
     for name in [arguments.only] if arguments.only else PASSAGES:
         with tempfile.TemporaryDirectory() as created:
-            folder = Path(created)
+            folder = (arguments.folder or Path(created)).absolute() / name
+            folder.mkdir(parents=True, exist_ok=True)
             subject = subjects.minilm(passages=PASSAGES[name])
             if name == "reranker":
                 subject = subjects.reranker(folder / "model", lengths=subjects.lengths_of(subject))
-            print_table(subject, measure(subject, candidates(subject, folder), rounds=arguments.rounds, folder=folder))
+            made = candidates(subject, folder)
+            if not arguments.derive_only:
+                print_table(subject, measure(subject, made, rounds=arguments.rounds, folder=folder))
 
 
 def _dynamic(graph: Path, folder: Path) -> Path:
@@ -234,6 +267,8 @@ def _dynamic(graph: Path, folder: Path) -> Path:
 
     logging.disable(logging.WARNING)
     target = folder / "dynamic.onnx"
+    if target.is_file():
+        return target
     quantize_dynamic(graph, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
     return target
 
@@ -244,6 +279,8 @@ def _transformer_fusions(graph: Path, folder: Path) -> Path:
 
     logging.disable(logging.WARNING)
     target = folder / "transformers.onnx"
+    if target.is_file():
+        return target
     onnx.save(optimize_model(str(graph), "bert", opt_level=0).model, target)
     return target
 
