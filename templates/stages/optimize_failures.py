@@ -1,4 +1,4 @@
-"""Own what keeps a graph, or one step of it, from being optimised; it optimises nothing."""
+"""Own how this program speaks: of what keeps a graph, or one step of it, from being optimised, and of how many."""
 
 
 class SkipError(Exception):
@@ -20,6 +20,11 @@ class OptimizeError(Exception):
 
 class GraphError(OptimizeError):
     """The optimiser can't take the original graph."""
+
+
+def counted(number: int, thing: str) -> str:
+    """Say how many there are."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def in_one_line(error: Exception) -> str:

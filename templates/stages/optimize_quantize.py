@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from . import optimize_numbers as numbers
-from .optimize_failures import SkipError
+from .optimize_failures import SkipError, counted
 from .optimize_graph import CONTRIB, Graph
 
 LEAST_WIDTH = 16  # of a product: a head of a few labels saves nothing, and every score comes through it
@@ -90,7 +90,10 @@ def quantize(
         done += not is_left_out
     tables = _shrink_tables(graph)
     left = f", {len(left_out)} left out" if left_out else ""
-    return [f"{quantization.name}: {done} of {len(targets)} products{left}", f"{tables} tables of words in bytes"]
+    return [
+        f"{quantization.name}: {done} of {len(targets)} products{left}",
+        f"{counted(tables, 'table')} of words in bytes",
+    ]
 
 
 def _target(graph: Graph, node: onnx.NodeProto) -> Target | None:

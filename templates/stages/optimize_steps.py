@@ -12,7 +12,7 @@ from onnx import TensorProto
 from . import optimize_accuracy as accuracy
 from . import optimize_file, optimize_layers, optimize_pooling
 from .optimize_attention import fuse_attention
-from .optimize_failures import SkipError
+from .optimize_failures import SkipError, counted
 from .optimize_graph import Graph
 from .optimize_head import cut_head
 from .optimize_quantize import QUANTIZATIONS, Quantization, Target, find_targets, quantize
@@ -77,7 +77,7 @@ def fuse_pooling(request: Request, before: Step, folder: Path, *, snapshot: Path
     name = POOLED if not _is_taken(made, POOLED) else f"optimized/{POOLED}"
     made.add("Identity", vectors, output=name)
     made.answer(name, shape=["batch", "width"])
-    detail = " and ".join(request.pooling) + (f" and {len(request.layers)} layers" if request.layers else "")
+    detail = " and ".join(request.pooling) + (f" and {counted(len(request.layers), 'layer')}" if request.layers else "")
     return _written(made, folder / "pooled.onnx", detail)
 
 

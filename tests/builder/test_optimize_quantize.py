@@ -99,9 +99,7 @@ def test_a_table_of_words_has_a_byte_a_number(folder: Path) -> None:
     done = stage.derive(folder, optimize=Q4)
     sizes = {tensor.name: len(tensor.raw_data) for tensor in done.model.graph.initializer}
     assert sizes["optimized/table:int8"] == stage.TABLE.size
-    assert done.derived["applied"] == [
-        {"step": "quantize", "detail": "q4: 2 of 2 products, 1 tables of words in bytes"}
-    ]
+    assert done.derived["applied"] == [{"step": "quantize", "detail": "q4: 2 of 2 products, 1 table of words in bytes"}]
 
 
 @pytest.mark.parametrize("pattern", ["layer.*.up", "up"])
@@ -168,7 +166,7 @@ def test_products_that_err_most_are_left_out_until_answers_are_near(sensitive: P
     done = stage.derive(sensitive, optimize={**INT8, "min_mean_cosine": 0.99})
     (plain,) = [node.name for node in done.model.graph.node if node.op_type == "MatMul"]
     assert plain == "delicate"
-    assert done.derived["applied"][0]["detail"] == "int8: 8 of 9 products, 1 left out, 1 tables of words in bytes"
+    assert done.derived["applied"][0]["detail"] == "int8: 8 of 9 products, 1 left out, 1 table of words in bytes"
 
 
 def test_what_4_bits_spoil_has_8_bits_in_blocks(folder: Path) -> None:
