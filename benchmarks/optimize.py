@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,9 @@ WISHES: Mapping[str, Mapping[str, Any]] = {
     "int8-vnni": {"graph": True, "quantize": "int8-vnni"},
     "q4": {"graph": True, "quantize": "q4"},
 }
+
+
+AS_IT_IS = "original, nothing optimised at start"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,22 +111,21 @@ class Process:
         return answer
 
 
-def candidates(subject: Subject, folder: Path) -> list[Candidate]:
+def candidates(subject: Subject, folder: Path, *, chosen: Collection[str]) -> list[Candidate]:
     """Make every graph that is measured; the first one is the original."""
     graph = subject.folder / GRAPH
 
     def same(name: str, file: Path, level: str) -> Candidate:
         return Candidate(name=name, graph=file, output=subject.output, pooling=subject.pooling, level=level)
 
-    made = [same("original", graph, ALL), same("original, nothing optimised at start", graph, NONE)]
+    made = [same("original", graph, ALL)]
+    if AS_IT_IS in chosen:
+        made.append(same(AS_IT_IS, graph, NONE))
     for name, wishes in WISHES.items():
-        if "fuse_pooling" not in wishes or subject.pooling:
+        if name in chosen and ("fuse_pooling" not in wishes or subject.pooling):
             made += derived(subject, name, wishes, folder)
-    return [
-        *made,
-        same("ONNX Runtime's fusions for transformers", _transformer_fusions(graph, folder), ALL),
-        same("ONNX Runtime's dynamic int8", _dynamic(graph, folder), ALL),
-    ]
+    made += [same(name, make(graph, folder), ALL) for name, make in OTHERS.items() if name in chosen]
+    return made
 
 
 def derived(subject: Subject, name: str, wishes: Mapping[str, Any], folder: Path) -> list[Candidate]:
@@ -246,6 +248,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=list(PASSAGES))
+    every = [AS_IT_IS, *WISHES, *OTHERS]
+    parser.add_argument("--graphs", nargs="+", choices=every, default=every, help="measure these beside the original")
     parser.add_argument("--folder", type=Path, help="keep the graphs there, and use those that are there already")
     parser.add_argument("--derive-only", action="store_true", help="make the graphs, and measure nothing")
     arguments = parser.parse_args()
@@ -256,7 +260,7 @@ def main() -> None:
             subject = subjects.minilm(passages=PASSAGES[name])
             if name == "reranker":
                 subject = subjects.reranker(folder / "model", lengths=subjects.lengths_of(subject))
-            made = candidates(subject, folder)
+            made = candidates(subject, folder, chosen=arguments.graphs)
             if not arguments.derive_only:
                 print_table(subject, measure(subject, made, rounds=arguments.rounds, folder=folder))
 
@@ -283,6 +287,12 @@ def _transformer_fusions(graph: Path, folder: Path) -> Path:
         return target
     onnx.save(optimize_model(str(graph), "bert", opt_level=0).model, target)
     return target
+
+
+OTHERS: Mapping[str, Callable[[Path, Path], Path]] = {
+    "ONNX Runtime's fusions for transformers": _transformer_fusions,
+    "ONNX Runtime's dynamic int8": _dynamic,
+}
 
 
 if __name__ == "__main__":
