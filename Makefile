@@ -1,5 +1,5 @@
 # Both targets do all their set-up on a fresh machine: Debian or Ubuntu as root, or anything that has Docker.
-.PHONY: quickstart test check fuzz bench bench-serving lock clean
+.PHONY: quickstart test check fuzz bench bench-serving bench-optimize lock clean
 
 quickstart:
 	@scripts/quickstart
@@ -34,6 +34,12 @@ bench-serving:
 	@scripts/ensure-base
 	@.venv/bin/build-image --models benchmarks/serving.yaml
 	@.venv/bin/python -m benchmarks.serving --image build-image/benchmark-serving $(if $(filter undefined,$(origin PEERS)),,--peers $(PEERS))
+
+# Each optimisation of a graph by itself, on all-MiniLM-L6-v2 and on a reranker of XLM-RoBERTa's base size.
+bench-optimize:
+	@scripts/setup
+	@.venv/bin/python examples/export_minilm.py
+	@.venv/bin/python -m benchmarks.optimize
 
 lock:
 	@scripts/setup

@@ -96,7 +96,7 @@ def _check(head: bytes, body: bytes) -> None:
         raise RuntimeError(f"{head.decode()}{body[:500].decode()}")
 
 
-def resident_bytes(process: int) -> int:
+def resident_bytes(process: int | str) -> int:
     """Read how much memory a process has."""
     (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024
