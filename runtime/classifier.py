@@ -11,7 +11,7 @@ from runtime.batch import pad
 from runtime.bundle import Activation, Model
 from runtime.errors import InvalidError, ModelError
 from runtime.scoring import activate, answer, last_tokens
-from runtime.session import Session
+from runtime.session import open_session
 from runtime.template import render
 from runtime.timings import Timings
 from runtime.tokenizer import Entry, Pair, Token, Tokenizer
@@ -41,14 +41,7 @@ class Classifier:
         self.model = model
         self.tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=2)
         self._activation: Activation = model.activation
-        self._session = Session(
-            model.graph_file,
-            inputs=model.inputs,
-            output=model.output,
-            threads=threads,
-            level=model.level,
-            twice=model.is_small,
-        )
+        self._session = open_session(model, threads=threads)
         for name in (None, *model.prompts):
             self._check_room(name)
 

@@ -13,7 +13,7 @@ from runtime.bundle import Model, Side
 from runtime.errors import InvalidError, ModelError
 from runtime.layers import apply, load_layer
 from runtime.pooling import cut, pool, unit
-from runtime.session import Session
+from runtime.session import open_session
 from runtime.timings import Timings
 from runtime.tokenizer import Entry, Text, Token, Tokenizer
 
@@ -34,14 +34,7 @@ class Embedder:
     def __init__(self, model: Model, *, threads: int) -> None:
         self.model = model
         self._tokenizer = Tokenizer(model.tokenizer_file, max_length=model.max_length, sequences=1)
-        self._session = Session(
-            model.graph_file,
-            inputs=model.inputs,
-            output=model.output,
-            threads=threads,
-            level=model.level,
-            twice=model.is_small,
-        )
+        self._session = open_session(model, threads=threads)
         self._layers = [load_layer(layer, folder=Path(model.path)) for layer in model.layers]
 
     def entries(self, texts: Sequence[Text], *, prompt_name: str | None = None, keep: Side = "left") -> list[Entry]:

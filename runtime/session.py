@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batch import Batch
-from runtime.bundle import Input, Level
+from runtime.bundle import Input, Level, Model
 from runtime.errors import InferenceError, ModelError
 from runtime.feeds import feeds
 from runtime.threads import may_spin
@@ -94,6 +94,18 @@ def _loaded(graph: Path, level: Level, threads: int) -> onnxruntime.InferenceSes
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's classes share no narrower one
         raise ModelError(f"`{graph}`: {error}") from error
+
+
+def open_session(model: Model, *, threads: int) -> Session:
+    """Load a model's graph as its bundle says; raises ModelError."""
+    return Session(
+        model.graph_file,
+        inputs=model.inputs,
+        output=model.output,
+        threads=threads,
+        level=model.level,
+        twice=model.is_small,
+    )
 
 
 def session_options(threads: int, *, spins: bool) -> onnxruntime.SessionOptions:
