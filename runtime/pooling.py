@@ -27,39 +27,38 @@ def pool(
     `skipped`, [batch], is how many attended tokens at the start of each text are not pooled. A text of which no token
     is pooled becomes zeros.
     """
-    ordinals = attention_mask.cumsum(axis=1) * attention_mask
+    pooled = attention_mask
     if skipped is not None and skipped.any():
-        ordinals = np.where(ordinals > skipped[:, None], ordinals, 0)
-    pooled = [_pool_by(mode, states, ordinals) for mode in modes]
-    vectors = np.concatenate(pooled, axis=1) if len(pooled) > 1 else pooled[0]
-    # nothing is left of a text that its prompt fills whole
-    vectors[~ordinals.any(axis=1)] = 0
-    return vectors
+        pooled = attention_mask * (attention_mask.cumsum(axis=1) > skipped[:, None])
+    vectors = [_pool_by(mode, states, pooled, attention_mask=attention_mask) for mode in modes]
+    return np.concatenate(vectors, axis=1) if len(vectors) > 1 else vectors[0]
 
 
-def _pool_by(mode: PoolingMode, states: _Floats, ordinals: _Integers) -> _Floats:
-    """Pool by one mode; `ordinals`, [batch, sequence], number the attended tokens from one, and are zero elsewhere."""
-    ones = np.minimum(ordinals, 1)
+def _pool_by(mode: PoolingMode, states: _Floats, pooled: _Integers, *, attention_mask: _Integers) -> _Floats:
+    """Pool by one mode; `pooled`, [batch, sequence], is one where a token is, and zero elsewhere."""
     match mode:
         case "cls":
-            return _pick(states, ones.argmax(axis=1))
+            return _pick(states, pooled, tokens=pooled.argmax(axis=1))
         case "lasttoken":
-            return _pick(states, ordinals.argmax(axis=1))
+            return _pick(states, pooled, tokens=pooled.shape[1] - 1 - pooled[:, ::-1].argmax(axis=1))
         case "max":
-            return _maximum(states, ones)
+            return _maximum(states, pooled)
         case "mean":
-            return _sum(states, ones) / _total(ones)
+            return _sum(states, pooled) / _total(pooled)
         case "mean_sqrt_len_tokens":
-            root: _Floats = np.sqrt(_total(ones))
-            return _sum(states, ones) / root
+            root: _Floats = np.sqrt(_total(pooled))
+            return _sum(states, pooled) / root
         case "weightedmean":
+            ordinals = attention_mask.cumsum(axis=1) * pooled
             return _sum(states, ordinals) / _total(ordinals)
         case _:
             assert_never(mode)
 
 
-def _pick(states: _Floats, tokens: _Integers) -> _Floats:
+def _pick(states: _Floats, pooled: _Integers, *, tokens: _Integers) -> _Floats:
+    """Take one token of each text, and zeros where none is pooled: nothing is left of one that its prompt fills."""
     picked: _Floats = states[np.arange(len(states)), tokens]
+    picked[~pooled.any(axis=1)] = 0
     return picked
 
 
@@ -74,8 +73,9 @@ def _total(weights: _Integers) -> _Floats:
     return total
 
 
-def _maximum(states: _Floats, ones: _Integers) -> _Floats:
-    largest: _Floats = np.where(ones[:, :, None] == 1, states, np.float32(-np.inf)).max(axis=1)
+def _maximum(states: _Floats, pooled: _Integers) -> _Floats:
+    largest: _Floats = np.where(pooled[:, :, None] == 1, states, np.float32(-np.inf)).max(axis=1)
+    largest[~pooled.any(axis=1)] = 0
     return largest
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,10 @@ class Scheduler:
             tokenized = time.perf_counter()
             ran = await self._batcher.run(name, entries)
             timings = Timings(tokenization_s=tokenized - started, queue_s=ran.queue_s, inference_s=ran.inference_s)
-            self._metrics.served(kind, lengths=lengths, timings=timings, total_s=time.perf_counter() - started)
+            total_s = time.perf_counter() - started
+        # after the answer is written, which happens before the event loop turns again
+        count = partial(self._metrics.served, kind, lengths=lengths, timings=timings, total_s=total_s)
+        asyncio.get_running_loop().call_soon(count)
         return Run(entries=entries, rows=ran.rows, timings=timings)
 
     def close(self) -> None:

@@ -111,9 +111,8 @@ def open_session(model: Model, *, threads: int) -> Session:
 def session_options(threads: int, *, spins: bool) -> onnxruntime.SessionOptions:
     """Choose how a graph is run, by what was measured on all-MiniLM-L6-v2 with 2 threads, two runs at a time.
 
-    Threads wait busily for each other's part of a run, which is 4% faster for a short text than to sleep at once, and
-    not beyond its end, where the event loop needs the processor. One pool for all sessions was 14% slower with two
-    models.
+    Threads wait busily for each other's part of a run, as the library does by default, which is 4% faster for a short
+    text than to sleep at once. One pool for all sessions was 14% slower with two models.
 
     The arena keeps what the largest batch took, which the budget bounds: 238 MB resident after 800 texts with 512
     padded tokens a batch, and no page faults. Without it there were 330 MB, for the C library keeps more. Patterns of
@@ -124,7 +123,6 @@ def session_options(threads: int, *, spins: bool) -> onnxruntime.SessionOptions:
     options.log_severity_level = _ERRORS_ONLY
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
