@@ -48,15 +48,33 @@ def load(port: int, requests: Sequence[bytes], *, callers: int) -> Load:
 
 def _one_by_one(port: int, requests: Sequence[bytes]) -> list[float]:
     latencies = []
-    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as answers:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for request in requests:
             started = time.perf_counter()
             connection.sendall(request)
-            head = b"".join(iter(answers.readline, b"\r\n"))
-            _check(head, answers.read(_length_of(head)))
+            head, body = _received(connection)
             latencies.append(time.perf_counter() - started)
+            _check(head, body)
     return latencies
+
+
+def _received(connection: socket.socket) -> tuple[bytes, bytes]:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = _length_of(head)
+    while len(body) < length:
+        body += _more(connection)
+    return head, body
+
+
+def _more(connection: socket.socket) -> bytes:
+    received = connection.recv(65_536)
+    if not received:
+        raise EOFError("the server has closed the connection")
+    return received
 
 
 def _at_a_time(port: int, requests: Sequence[bytes], *, callers: int) -> list[float]:

@@ -47,14 +47,14 @@ class _Call:
         self._receive = receive
         self._send = send
         self._loop = task.get_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._next: asyncio.Handle | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def receive(self) -> "Message":
         """Pass on what comes, and watch for the end of the connection after the body."""
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            self._timer = self._loop.call_later(_MOMENT_S, self._begin_to_watch)
+            self._next = self._loop.call_soon(self._wait_a_moment)  # which answers that need no waiting come before
         return message
 
     async def send(self, message: "Message") -> None:
@@ -64,10 +64,13 @@ class _Call:
 
     def end(self) -> None:
         """Stop watching."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._next is not None:
+            self._next.cancel()
         if self._watch is not None:
             self._watch.cancel()
+
+    def _wait_a_moment(self) -> None:
+        self._next = self._loop.call_later(_MOMENT_S, self._begin_to_watch)
 
     def _begin_to_watch(self) -> None:
         self._watch = self._loop.create_task(self._wait_for_the_end())

@@ -23,6 +23,7 @@ _HEAD_BYTES = 65_536
 class Connection(HttpToolsProtocol):
     """A connection on which the head of a request is short and comes in time; uvicorn waits for good, for any."""
 
+    _head_begun = False
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
@@ -37,9 +38,11 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, up to a limit."""
+        """Read on, up to a limit; most heads come whole, and need no timer."""
         super().data_received(data)
-        if self._head_timer is not None:
+        if self._head_begun:
+            if self._head_timer is None:
+                self._await_head()
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES:
                 self.send_400_response("The head of the request is too long.")
@@ -47,8 +50,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the head of the next request."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._await_head()
+        self._head_begun = True
 
     def on_headers_complete(self) -> None:
         """Have the head."""
@@ -56,10 +58,12 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _await_head(self) -> None:
+        self._head_begun = True
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(_HEAD_S, self.timeout_keep_alive_handler)
 
     def _forget_head(self) -> None:
+        self._head_begun = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
