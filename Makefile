@@ -35,10 +35,15 @@ bench-serving:
 	@.venv/bin/build-image --models benchmarks/serving.yaml
 	@.venv/bin/python -m benchmarks.serving --image build-image/benchmark-serving $(if $(filter undefined,$(origin PEERS)),,--peers $(PEERS))
 
-# Each optimisation of a graph by itself, on all-MiniLM-L6-v2 and on a reranker of XLM-RoBERTa's base size.
+# Each optimisation of a graph by itself, on all-MiniLM-L6-v2 and on a reranker of XLM-RoBERTa's base size; and how long
+# images with and without take to start.
 bench-optimize:
 	@scripts/setup
 	@.venv/bin/python examples/export_minilm.py
+	@scripts/ensure-engine
+	@scripts/ensure-base
+	@.venv/bin/build-image --models benchmarks/starting.yaml
+	@.venv/bin/python -m benchmarks.starting
 	@.venv/bin/python -m benchmarks.optimize
 
 lock:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from runtime.bundle import Model, Step
 from runtime.errors import BundleError
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,10 +73,16 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(file: Path) -> Mapping[str, ModelReport]:
     """Read the report, of no model where there is none, as in an image without optimised ones; raises BundleError."""
+    accuracy = read_baked(file, Accuracy)
+    return accuracy.models if accuracy else {}
+
+
+def read_baked(file: Path, shape: type[Shape]) -> Shape | None:
+    """Read what a build may have left beside the bundle, None where it has not; raises BundleError."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Accuracy).models
+        return msgspec.json.decode(file.read_bytes(), type=shape)
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
         raise BundleError(f"`{file}`: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

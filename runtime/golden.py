@@ -18,7 +18,7 @@ from runtime import accuracy, inference
 from runtime.bundle import Model, read_bundle
 from runtime.classifier import Classifier
 from runtime.embedder import Embedder
-from runtime.errors import BundleError, InferenceError, ModelError
+from runtime.errors import InferenceError, ModelError
 from runtime.pooling import unit
 from runtime.reranker import Reranker
 from runtime.settings import Settings
@@ -113,14 +113,8 @@ def expected(file: Path, models: Iterable[Model], *, reports: Mapping[str, accur
 
 def read(file: Path) -> Mapping[str, Answers]:
     """Read the answers of every model, none where nothing was baked, as outside of an image; raises BundleError."""
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Golden).models
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise BundleError(f"`{file}`: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"`{file}`: {error}") from error
+    golden = accuracy.read_baked(file, Golden)
+    return golden.models if golden else {}
 
 
 def compare(model: Loaded, answers: Answers) -> Nearness:
