@@ -50,5 +50,6 @@ class JsonStream:
 
     def abort(self) -> None:
         """End the iteration in another thread with an error."""
-        with suppress(OSError, ValueError):  # it has ended by itself meanwhile
+        # it has ended by itself meanwhile; urllib3 has three ways to say so
+        with suppress(OSError, ValueError, RuntimeError):
             self._response.raw.shutdown()
