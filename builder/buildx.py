@@ -171,6 +171,7 @@ def _running(command: list[str], place: Path, environment: Mapping[str, str]) ->
             yield process
         except BaseException:
             _stop(process)
+            process.wait()  # which the block's own end does not do for long after KeyboardInterrupt
             raise
 
 
