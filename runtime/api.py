@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from runtime import schemas
@@ -13,6 +14,9 @@ from runtime.errors import MediaTypeError, OverloadedError, PayloadError, SlowBo
 from runtime.handler import Backend, Reply
 from runtime.keys import Keys
 from runtime.routes import Route
+
+if TYPE_CHECKING:  # its name is enough: the protocol is ASGI's
+    from starlette.types import Receive
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -32,10 +36,11 @@ class Api:
 
     def endpoint(self, route: Route) -> Endpoint:
         """Make the endpoint of a route; it raises what is wrong with a request."""
+        is_guarded = bool(self._keys) and not route.public
 
         async def answered(request: Request) -> Response:
             started = time.perf_counter()
-            if not route.public:
+            if is_guarded:
                 self._keys.check(request.headers.get("authorization"))
             if route.method == "POST":
                 asked = schemas.decode(await self._body(request), route.request)
@@ -43,31 +48,44 @@ class Api:
                 asked = schemas.convert({**request.query_params, **request.path_params}, route.request)
             response = response_of(await route.handler(self._backend, asked))
             total_ms = (time.perf_counter() - started) * 1000
-            response.raw_headers.append((b"x-total-time", f"{total_ms:.3f}".encode()))
+            response.raw_headers.append((b"x-total-time", b"%.3f" % total_ms))
             return response
 
         return answered
 
     async def _body(self, request: Request) -> bytes:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise MediaTypeError(f"send `Content-Type: application/json`, not `{media_type}`")
-        too_long = PayloadError(f"the body is longer than `{self._payload_limit}` bytes")
-        if int(request.headers.get("content-length", 0)) > self._payload_limit:
-            raise too_long
+        headers = dict(request.scope["headers"])
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if media_type != b"application/json":
+            raise MediaTypeError(f"send `Content-Type: application/json`, not `{media_type.decode('latin-1')}`")
+        length = int(headers.get(b"content-length", self._payload_limit))  # is checked by who parsed it
+        if length > self._payload_limit:
+            raise self._too_long()
         if self._bodies.full:
             raise OverloadedError("too many long bodies are being read", retry_after_s=1)
-        body = bytearray()
         try:
-            with self._bodies.hold(int(request.headers.get("content-length", self._payload_limit))):
+            with self._bodies.hold(length):
                 async with asyncio.timeout(self._body_timeout_s):
-                    async for chunk in request.stream():
-                        body += chunk
-                        if len(body) > self._payload_limit:
-                            raise too_long
+                    return await self._read(request.receive)
         except TimeoutError as error:
             raise SlowBodyError(f"the body did not arrive within `{self._body_timeout_s}` s") from error
-        return bytes(body)
+
+    async def _read(self, receive: "Receive") -> bytes:
+        """Read until the body ends; raises ClientDisconnect and PayloadError."""
+        parts, length, is_whole = [], 0, False
+        while not is_whole:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            length += len(parts[-1])
+            if length > self._payload_limit:
+                raise self._too_long()
+            is_whole = not message.get("more_body", False)
+        return b"".join(parts)
+
+    def _too_long(self) -> PayloadError:
+        return PayloadError(f"the body is longer than `{self._payload_limit}` bytes")
 
 
 def response_of(reply: Reply) -> Response:

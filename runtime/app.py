@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from itertools import starmap
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from runtime.answers import Dialect, answer
 from runtime.api import Api, Endpoint, response_of
 from runtime.bundle import read_bundle
 from runtime.disconnects import Disconnects
+from runtime.dispatch import Dispatch
 from runtime.documentation import documentation_routes
 from runtime.draining import Draining
 from runtime.errors import MethodError, RequestError, UnknownRouteError
@@ -25,7 +27,7 @@ from runtime.keys import Keys, read_keys
 from runtime.metrics import Metrics
 from runtime.page import Limits, Page
 from runtime.request_ids import RequestIds
-from runtime.routes import ROUTES, Route, dialect_of
+from runtime.routes import ROUTES, dialect_of
 from runtime.service import Service
 from runtime.settings import Settings
 from runtime.threads import usable_threads
@@ -62,13 +64,17 @@ def create_app(service: Service, *, settings: Settings) -> Starlette:
     keys = Keys(read_keys(settings))
     api = Api(Backend(service=service, settings=settings), keys=keys)
     table = (*ROUTES, *documentation_routes(ROUTES, has_keys=bool(keys)))
+    endpoints = {
+        (route.method, route.path): answering_errors(api.endpoint(route), dialect=route.dialect) for route in table
+    }
     app = Starlette(
-        routes=[*_page_routes(service, settings, keys=keys), *(_path_route(route, api) for route in table)],
+        routes=[*_page_routes(service, settings, keys=keys), *starmap(_path_route, endpoints.items())],
         middleware=[
             Middleware(Draining, service=service),
             Middleware(RequestIds),
             *_cors(settings),
             Middleware(Disconnects),
+            Middleware(Dispatch, endpoints={place: each for place, each in endpoints.items() if "{" not in place[1]}),
         ],
         exception_handlers={HTTPException: _answer_routing},
     )
@@ -85,10 +91,10 @@ def _page_routes(service: Service, settings: Settings, *, keys: Keys) -> list[Pa
     ]
 
 
-def _path_route(route: Route, api: Api) -> PathRoute:
-    # the source of a model has a stroke in it
-    path = route.path.replace("}", ":path}")
-    return PathRoute(path, answering_errors(api.endpoint(route), dialect=route.dialect), methods=[route.method])
+def _path_route(place: tuple[str, str], endpoint: Endpoint) -> PathRoute:
+    method, path = place
+    pattern = path.replace("}", ":path}")  # the source of a model has a stroke in it
+    return PathRoute(pattern, endpoint, methods=[method])
 
 
 def _cors(settings: Settings) -> list[Middleware]:

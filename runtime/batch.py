@@ -14,16 +14,22 @@ from runtime.tokenizer import Entry
 class Batch:
     """Entries padded to one length: [batch, sequence] int64, and `skipped`, [batch] int64.
 
-    `position_ids` count attended tokens from the model's first position, and are zero in the padding. `skipped` is how
-    many tokens at the start of each entry are attended but not pooled. `adapter` is the same for all of them.
+    `skipped` is how many tokens at the start of each entry are attended but not pooled. `adapter` is the same for all
+    of them.
     """
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
     token_type_ids: NDArray[np.int64]
-    position_ids: NDArray[np.int64]
     skipped: NDArray[np.int64]
     adapter: int
+    first_position: int
+
+    @property
+    def position_ids(self) -> NDArray[np.int64]:
+        """Count attended tokens from the model's first position; zero in the padding."""
+        positions: NDArray[np.int64] = self.attention_mask.cumsum(axis=1) + (self.first_position - 1)
+        return positions * self.attention_mask
 
 
 def pack(lengths: Sequence[int], *, max_batch_tokens: int, groups: Sequence[int] | None = None) -> list[list[int]]:
@@ -53,9 +59,9 @@ def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side, first_positi
         input_ids=np.full(shape, pad_token_id, dtype=np.int64),
         attention_mask=np.zeros(shape, dtype=np.int64),
         token_type_ids=np.zeros(shape, dtype=np.int64),
-        position_ids=np.zeros(shape, dtype=np.int64),
         skipped=np.array([entry.skipped for entry in entries], dtype=np.int64),
         adapter=entries[0].group,
+        first_position=first_position,
     )
     for row, entry in enumerate(entries):
         length = len(entry.ids)
@@ -64,5 +70,4 @@ def pad(entries: Sequence[Entry], *, pad_token_id: int, side: Side, first_positi
         batch.input_ids[place] = entry.ids
         batch.attention_mask[place] = 1
         batch.token_type_ids[place] = entry.type_ids
-        batch.position_ids[place] = np.arange(first_position, first_position + length)
     return batch

@@ -3,8 +3,8 @@
 There are two lanes, and no batch waits for a timer: it forms of what has come while others ran. While both have work,
 each has half of the processor, which it never has to share out: threads of one run wait for each other, and those of
 two do not. A run that is alone has all of it. Of a large model, whose weights are there once, the one lane's batch is
-chosen and padded while the other's runs. One entry that finds nothing to wait for, and takes no longer than the event
-loop may stand still, is run on it: to a lane and back is a tenth of the time that a short query takes.
+chosen and padded while the other's runs. One entry whose request is the only one underway, and takes no longer than the
+event loop may stand still, is run on it: to a lane and back is a tenth of the time that a short query takes.
 """
 
 import asyncio
@@ -27,11 +27,12 @@ from runtime.window import Window
 logger = logging.getLogger(__name__)
 
 LANES = 2
-STANDSTILL_S = 0.004  # of the event loop, for one entry
+STANDSTILL_S = 0.01  # of the event loop, for one entry
 
 _WEIGHT_OF_LATEST = 0.2  # in the mean of the seconds that a token takes
 
 _DEAD = "the threads that run the models have ended"
+_NOT_FINITE = "a model answered with numbers that are not finite"
 
 _Row = NDArray[np.float32]
 
@@ -151,12 +152,17 @@ class Batcher:
         *,
         on_batch: Callable[[Ran], None],
         on_death: Callable[[BaseException], None],
+        underway: Callable[[], int] = lambda: 1,
         standstill_s: float = STANDSTILL_S,
     ) -> None:
-        """Take what the event loop is to call: after every batch, and when one of the threads has died."""
+        """Take what the event loop is to call: after every batch, and when one of the threads has died.
+
+        `underway` counts the requests that have come and are not answered, those that are not here yet among them.
+        """
         self._loop = asyncio.get_running_loop()
         self._on_batch = on_batch
         self._on_death = on_death
+        self._underway = underway
         self._standstill_s = standstill_s
         self._token_s: dict[str, float] = {}  # of runs that were alone
         self._changed = threading.Condition()
@@ -182,10 +188,9 @@ class Batcher:
         """
         if self._closed:
             raise InferenceError(_DEAD)
+        if len(entries) == 1 and self._may_run_at_once(name, entries[0]):
+            return self._run_at_once(name, entries[0])
         request = _Request(entries)
-        if (batch := self._at_once(name, request)) is not None:
-            self._settle(self._run(batch))
-            return request.answer.result()
         self._requests.add(request)
         try:
             with self._changed:
@@ -195,16 +200,29 @@ class Batcher:
         finally:
             self._requests.discard(request)
 
-    def _at_once(self, name: str, request: _Request) -> _Batch | None:
-        """Begin a request of one entry here and now, where nothing runs or waits and it does not take long."""
-        seconds = self._token_s.get(name, math.inf) * request.items[0].length
-        if len(request.items) > 1 or seconds > self._standstill_s:
-            return None
+    def _may_run_at_once(self, name: str, entry: Entry) -> bool:
+        """Tell whether nothing else is to be done and the entry does not take long; if so, it counts as running."""
+        if self._underway() > 1 or self._token_s.get(name, math.inf) * len(entry.ids) > self._standstill_s:
+            return False
         with self._changed:
             if self._running or any(map(len, self._windows.values())):
-                return None
+                return False
             self._running += 1
-        return _Batch(name=name, model=self._models[name], items=request.items, waiting=0, beside=False)
+        return True
+
+    def _run_at_once(self, name: str, entry: Entry) -> Rows:
+        """Run one entry here and now; raises what the model raises."""
+        started = time.perf_counter()
+        try:
+            rows = self._models[name].forward([entry], beside=False)
+        finally:
+            with self._changed:
+                self._running -= 1
+        seconds = time.perf_counter() - started
+        self._loop.call_soon(self._settle_at_once, name, len(entry.ids), seconds)  # after the answer
+        if not np.isfinite(rows).all():
+            raise InferenceError(_NOT_FINITE)
+        return Rows(rows=rows, queue_s=0.0, inference_s=seconds)
 
     def close(self) -> None:
         """Let the threads end; what waits is not run any more."""
@@ -261,11 +279,18 @@ class Batcher:
             queue_s = outcome.started - item.request.submitted
             item.request.settle(item.position, row, queue_s=queue_s, inference_s=seconds)
         if not batch.beside:
-            latest = seconds / batch.tokens
-            mean = self._token_s.get(batch.name, latest)
-            self._token_s[batch.name] = mean + (latest - mean) * _WEIGHT_OF_LATEST
+            self._learn(batch.name, seconds / batch.tokens)
         ran = Ran(entries=len(batch.items), tokens=batch.tokens, seconds=seconds, waiting=batch.waiting)
         self._loop.call_soon(self._on_batch, ran)  # after those who wait are answered
+
+    def _settle_at_once(self, name: str, tokens: int, seconds: float) -> None:
+        self._learn(name, seconds / tokens)
+        self._on_batch(Ran(entries=1, tokens=tokens, seconds=seconds, waiting=0))
+
+    def _learn(self, name: str, token_s: float) -> None:
+        """Take note of how long a run that was alone took for a token."""
+        mean = self._token_s.get(name, token_s)
+        self._token_s[name] = mean + (token_s - mean) * _WEIGHT_OF_LATEST
 
 
 def _outcomes(model: Runnable, items: Sequence[_Item], *, beside: bool) -> list[_Row | Exception]:
@@ -279,7 +304,4 @@ def _outcomes(model: Runnable, items: Sequence[_Item], *, beside: bool) -> list[
         middle = len(items) // 2
         halves = items[:middle], items[middle:]
         return [outcome for half in halves for outcome in _outcomes(model, half, beside=beside)]
-    return [
-        row if np.isfinite(row).all() else InferenceError("a model answered with numbers that are not finite")
-        for row in rows
-    ]
+    return [row if np.isfinite(row).all() else InferenceError(_NOT_FINITE) for row in rows]

@@ -87,11 +87,9 @@ async def embed(backend: Backend, asked: CohereEmbedRequest) -> Reply:
             truncate=asked.truncate != "NONE",
             keep="right" if asked.truncate == "START" else "left",
         )
-    from runtime.encoding import encode  # noqa: PLC0415 - numpy is loaded with the models
-
     answer = CohereEmbedResponse(
         id=str(uuid.uuid4()),
-        embeddings={kind: encode(result.vectors, kind) for kind in kinds},
+        embeddings={kind: result.encoded(kind) for kind in kinds},
         texts=texts,
         meta=_meta("2", BilledUnits(input_tokens=result.tokens), result=result),
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runtime import prompting
 from runtime.batch import Batch, pad
 from runtime.bundle import Model, Side
+from runtime.encoding import Encoded, Format, encode
 from runtime.errors import InvalidError, ModelError
 from runtime.layers import apply, load_layer
 from runtime.pooling import cut, pool, unit
@@ -26,6 +27,10 @@ class Embeddings:
     tokens: int
     truncated: int
     timings: Timings | None = None
+
+    def encoded(self, kind: Format) -> list[Encoded]:
+        """Write each row in a format; raises as `encoding.encode` does."""
+        return encode(self.vectors, kind)
 
 
 class Embedder:
@@ -70,8 +75,14 @@ class Embedder:
         return output
 
     def finish(
-        self, rows: NDArray[np.float32], *, dimensions: int | None = None, normalize: bool | None = None
-    ) -> NDArray[np.float32]:
+        self,
+        rows: NDArray[np.float32],
+        entries: Sequence[Entry],
+        *,
+        dimensions: int | None = None,
+        normalize: bool | None = None,
+        timings: Timings | None = None,
+    ) -> Embeddings:
         """Make vectors of rows: normalised as the model is unless asked otherwise, and cut to one of its widths.
 
         Raises InvalidError for another width.
@@ -79,7 +90,12 @@ class Embedder:
         is_unit = self.model.normalize if normalize is None else normalize
         vectors = unit(rows) if is_unit else rows
         width = self.width(dimensions)
-        return vectors if width == rows.shape[1] else cut(vectors, dimensions=width, normalize=is_unit)
+        return Embeddings(
+            vectors=vectors if width == rows.shape[1] else cut(vectors, dimensions=width, normalize=is_unit),
+            tokens=sum(len(entry.ids) for entry in entries),
+            truncated=sum(entry.cut > 0 for entry in entries),
+            timings=timings,
+        )
 
     def width(self, dimensions: int | None) -> int:
         """Return the width that is asked for, the native one without; raises InvalidError for one it does not have."""

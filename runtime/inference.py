@@ -55,12 +55,8 @@ def embed(
     """Embed texts; raises as the embedder's methods and `run` do."""
     embedder.width(dimensions)
     entries = embedder.entries(texts, prompt_name=prompt_name)
-    vectors = embedder.finish(run(embedder, entries, max_batch_tokens=max_batch_tokens), dimensions=dimensions)
-    return Embeddings(
-        vectors=vectors,
-        tokens=sum(len(entry.ids) for entry in entries),
-        truncated=sum(entry.cut > 0 for entry in entries),
-    )
+    rows = run(embedder, entries, max_batch_tokens=max_batch_tokens)
+    return embedder.finish(rows, entries, dimensions=dimensions)
 
 
 def rerank(

@@ -48,10 +48,8 @@ async def embeddings(backend: Backend, asked: EmbeddingsRequest) -> Reply:
         normalize=asked.normalized,
         truncate=asked.truncate is not False,
     )
-    from runtime.encoding import encode  # noqa: PLC0415 - numpy is loaded with the models
-
     answer = EmbeddingsResponse(
-        data=[Embedding(index=index, embedding=row) for index, row in enumerate(encode(result.vectors, kind))],
+        data=[Embedding(index=index, embedding=row) for index, row in enumerate(result.encoded(kind))],
         model=model.name,
         usage=Usage(prompt_tokens=result.tokens, total_tokens=result.tokens),
     )

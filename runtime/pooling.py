@@ -87,6 +87,6 @@ def cut(vectors: _Floats, *, dimensions: int, normalize: bool) -> _Floats:
 
 def unit(vectors: _Floats) -> _Floats:
     """Scale each row to a Euclidean length of one."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    norms = np.sqrt(np.vecdot(vectors, vectors))[:, None]
     scaled: _Floats = vectors / np.maximum(norms, _SMALLEST_NORM)
     return scaled

@@ -1,7 +1,7 @@
 """Own the id of a request: taken from its header where that is fit to be logged, else made; it answers nothing."""
 
 import re
-import uuid
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # their names are enough: the protocol is ASGI's
@@ -35,4 +35,4 @@ class RequestIds:
 
 
 def _request_id(given: bytes) -> bytes:
-    return given if _FIT.fullmatch(given) else uuid.uuid4().hex.encode()
+    return given if given and _FIT.fullmatch(given) else b"%032x" % getrandbits(128)

@@ -39,12 +39,22 @@ class Run:
 class Scheduler:
     """The way of every request through the models of one process."""
 
-    def __init__(self, *, admission: Admission, metrics: Metrics, on_death: Callable[[BaseException], None]) -> None:
-        """Start the threads; `on_death` is called when one of them has died, and nothing is answered any more."""
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        metrics: Metrics,
+        on_death: Callable[[BaseException], None],
+        underway: Callable[[], int],
+    ) -> None:
+        """Start the threads; `on_death` is called when one of them has died, and nothing is answered any more.
+
+        `underway` counts the requests of this process.
+        """
         self._admission = admission
         self._metrics = metrics
         self._tokenizers = ThreadPoolExecutor(_TOKENIZING_THREADS, thread_name_prefix="tokenizer")
-        self._batcher = Batcher(on_batch=self._ran, on_death=on_death)
+        self._batcher = Batcher(on_batch=self._ran, on_death=on_death, underway=underway)
 
     def add(self, name: str, model: Runnable, *, max_batch_tokens: int, run_cost_tokens: int) -> None:
         """Let a model be asked."""

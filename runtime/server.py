@@ -104,6 +104,7 @@ def run(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the caller is
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
@@ -125,7 +126,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 async def _work_and_serve(service: Service, *, config: uvicorn.Config, listener: socket.socket, delay_s: float) -> None:
     server = Server(config, service=service, delay_s=delay_s)
-    working = asyncio.create_task(service.work())
+    working = asyncio.create_task(service.work(underway=lambda: len(server.server_state.tasks)))
     serving = asyncio.create_task(server.serve([listener]))
     await asyncio.wait({working, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True

@@ -59,6 +59,7 @@ class Service:
         self._embedders: dict[str, Embedder] = {}
         self._rerankers: dict[str, Reranker] = {}
         self._classifiers: dict[str, Classifier] = {}  # those of rerankers too
+        self._chosen: dict[tuple[tuple[Task, ...], str | None], Model] = {}
         self._scheduler: Scheduler
         self._ready = False
         self._draining = False
@@ -82,17 +83,17 @@ class Service:
         """Say from now on that this process is not ready, so that requests are sent elsewhere."""
         self._draining = True
 
-    async def work(self) -> None:
-        """Load every model, and stay until what runs them fails.
+    async def work(self, *, underway: Callable[[], int]) -> None:
+        """Load every model, and stay until what runs them fails; `underway` counts the requests of this process.
 
         Raises ModelError, and WorkerError when a thread has died.
         """
         died = asyncio.get_running_loop().create_future()
-        await self.load(on_death=died.set_result)
+        await self.load(on_death=died.set_result, underway=underway)
         error = await died
         raise WorkerError(f"a thread that runs the models has died: {error!r}") from error
 
-    async def load(self, *, on_death: Callable[[BaseException], None]) -> None:
+    async def load(self, *, on_death: Callable[[BaseException], None], underway: Callable[[], int] = lambda: 1) -> None:
         """Load every model, off the event loop; `on_death` is called when nothing can be answered any more.
 
         Raises BundleError and ModelError.
@@ -102,7 +103,9 @@ class Service:
         from runtime import golden  # noqa: PLC0415 - as above
         from runtime.scheduler import Scheduler  # noqa: PLC0415
 
-        self._scheduler = Scheduler(admission=self._admission, metrics=self.metrics, on_death=on_death)
+        self._scheduler = Scheduler(
+            admission=self._admission, metrics=self.metrics, on_death=on_death, underway=underway
+        )
         self._tell_memory()
         answers = await asyncio.to_thread(golden.expected, self._golden, self.models, reports=self.accuracy)
         turns = asyncio.Semaphore(self._threads)  # each takes memory of its own while it is loaded
@@ -136,8 +139,6 @@ class Service:
 
         Raises RequestError, for a text that is too long too unless it may be cut by `truncate`.
         """
-        from runtime.embedder import Embeddings  # noqa: PLC0415 - as above
-
         embedder = self._embedders[self.model("embedding", model).name]
         embedder.width(dimensions)
 
@@ -148,12 +149,10 @@ class Service:
         run = await self._scheduler.run(
             embedder.model.name, tokenize, kind="embed", texts=len(texts), characters=sum(map(len, texts))
         )
-        return embedder.model, Embeddings(
-            vectors=embedder.finish(run.rows, dimensions=dimensions, normalize=normalize),
-            tokens=sum(len(entry.ids) for entry in run.entries),
-            truncated=sum(entry.cut > 0 for entry in run.entries),
-            timings=run.timings,
+        finished = embedder.finish(
+            run.rows, run.entries, dimensions=dimensions, normalize=normalize, timings=run.timings
         )
+        return embedder.model, finished
 
     async def rerank(
         self,
@@ -263,8 +262,12 @@ class Service:
         """Find the model that is meant among those of the first of `tasks` that has it."""
         if not self._ready:
             raise LoadingError("the models are not loaded yet")
-        meant = {model.task for model in self._bundle.models if name is None or name in {model.name, model.source}}
-        return choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
+        chosen = self._chosen.get((tasks, name))
+        if chosen is None:
+            meant = {model.task for model in self.models if name is None or name in {model.name, model.source}}
+            chosen = choose(self._bundle, task=next((task for task in tasks if task in meant), tasks[0]), name=name)
+            self._chosen[tasks, name] = chosen  # of a name that no model has, nothing is kept
+        return chosen
 
 
 def _import_libraries() -> None:

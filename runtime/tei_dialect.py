@@ -48,10 +48,8 @@ async def embed(backend: Backend, asked: EmbedRequest) -> Reply:
             truncate=asked.truncate is not False,
             keep=_kept_side(asked.truncation_direction),
         )
-    from runtime.encoding import encode  # noqa: PLC0415 - numpy is loaded with the models
-
     headers = work_headers(texts, result=result)
-    return Reply(body=encode(result.vectors, "float"), headers=headers)
+    return Reply(body=result.encoded("float"), headers=headers)
 
 
 async def rerank(backend: Backend, asked: RerankRequest) -> Reply:

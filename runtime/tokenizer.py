@@ -8,6 +8,7 @@ its documents.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Literal
@@ -60,19 +61,19 @@ class Piece:
     type_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """What stands around texts in an entry of at most `max_length` tokens."""
 
     pieces: tuple[Piece, ...]
     max_length: int
 
-    @property
+    @cached_property
     def special_tokens(self) -> int:
         """How many tokens are not of a text."""
         return sum(len(piece.ids) for piece in self.pieces if piece.sequence is None)
 
-    @property
+    @cached_property
     def room(self) -> int:
         """How many tokens of texts there may be."""
         return self.max_length - self.special_tokens

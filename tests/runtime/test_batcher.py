@@ -65,11 +65,13 @@ async def batcher_of(
     deaths: list[BaseException] | None = None,
     budget: int = 64,
     standstill_s: float = 0,
+    underway: int = 1,
 ) -> AsyncIterator[Batcher]:
     batcher = Batcher(
         on_batch=([] if ran is None else ran).append,
         on_death=([] if deaths is None else deaths).append,
         standstill_s=standstill_s,
+        underway=lambda: underway,
     )
     for number, model in enumerate(models):
         batcher.add(str(number), model, max_batch_tokens=budget, run_cost_tokens=8)
@@ -169,15 +171,20 @@ def test_a_request_of_several_batches_has_half_of_the_processor_for_each() -> No
 
 
 @pytest.mark.parametrize(
-    ("standstill_s", "numbers", "expected"),
-    [(LIMIT_S, [2], "MainThread"), (LIMIT_S, [2, 3], "lane"), (0, [2], "lane")],
+    ("standstill_s", "underway", "numbers", "expected"),
+    [
+        (LIMIT_S, 1, [2], "MainThread"),
+        (LIMIT_S, 1, [2, 3], "lane"),
+        (LIMIT_S, 2, [2], "lane"),
+        (0, 1, [2], "lane"),
+    ],
 )
-def test_one_entry_that_does_not_take_long_is_run_on_the_event_loop(
-    standstill_s: float, numbers: list[int], expected: str
+def test_one_entry_of_the_only_request_that_does_not_take_long_is_run_on_the_event_loop(
+    standstill_s: float, underway: int, numbers: list[int], expected: str
 ) -> None:
     async def test() -> None:
         model = Model()
-        async with batcher_of(model, standstill_s=standstill_s) as batcher:
+        async with batcher_of(model, standstill_s=standstill_s, underway=underway) as batcher:
             await batcher.run("0", [entry(1)])  # how long one takes is not known yet
             answer = await batcher.run("0", [entry(number) for number in numbers])
         assert answer.rows.tolist() == [[number] for number in numbers]
