@@ -113,11 +113,11 @@ class Graph:
         self.nodes.append(helper.make_node(operator, inputs, [made], name=name, domain=domain, **attributes))
         return made
 
-    def reduce(self, operator: str, values: str, *, axis: int, keeps: bool = True) -> str:
+    def reduce(self, operator: str, values: str, *, axis: int, keeps: bool = True, output: str = "") -> str:
         """Add a reduction along one axis, in the words of this opset."""
         if self.opset >= AXES_ARE_AN_INPUT.get(operator, 18):
-            return self.add(operator, values, self.integers(axis), keepdims=int(keeps))
-        return self.add(operator, values, axes=[axis], keepdims=int(keeps))
+            return self.add(operator, values, self.integers(axis), output=output, keepdims=int(keeps))
+        return self.add(operator, values, output=output, axes=[axis], keepdims=int(keeps))
 
     def cast(self, values: str, kind: int) -> str:
         """Add a conversion to an element type."""

@@ -176,8 +176,7 @@ def _bytes_of(graph: Graph, values: str) -> tuple[str, str]:
     """
     made, largest = f"optimized/{values}:bytes", f"optimized/{values}:largest"
     if graph.producer(made) is None:
-        highest, lowest = (graph.reduce(operator, values, axis=-1) for operator in ("ReduceMax", "ReduceMin"))
-        graph.add("Max", highest, graph.add("Neg", lowest), output=largest)
+        graph.reduce("ReduceMax", graph.add("Abs", values), axis=-1, output=largest)
         shares = graph.add("Mul", values, graph.add("Reciprocal", largest))
         middle = graph.constant("middle", np.array(MIDDLE, dtype=np.uint8))
         graph.add("QuantizeLinear", shares, graph.scalar(float(STEP)), middle, output=made)
