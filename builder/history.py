@@ -9,7 +9,7 @@ from builder.api import HistoryEntry
 BASE = "base"
 
 _CONTINUED = re.compile(r"\\\n\s*")
-_STAGE = re.compile(r"FROM (\S+)(?: AS (\S+))?")
+_STAGE = re.compile(r"FROM (?:--\S+ )*(\S+)(?: AS (\S+))?")
 _COPIED_FROM = re.compile(r"COPY .*--from=(\S+)")
 _SCRIPT = re.compile(r'"/stages/([\w-]+)\.sh"')
 _MAKES_A_LAYER = ("RUN ", "COPY ", "ADD ", "WORKDIR ")

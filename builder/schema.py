@@ -108,7 +108,9 @@ DESCRIPTIONS = {
         "the share of the ten best documents of a query that have to be the same. Default `0.95`"
     ),
     "images": "the images by name: the models in each, and the names it gets once it is tested",
-    "images.NAME.models": "names of models",
+    "images.NAME.models": (
+        "names of models, no two of them of one repository: a cache has one `main` and one listing of it"
+    ),
     "images.NAME.kind": "`server`, or `models` for an image of weights alone. Default `server`",
     "images.NAME.repository": (
         "the name that the image gets. Default: `NAME`. No two images may have one name, also in two spellings:"

@@ -7,7 +7,7 @@ from builder.api import HistoryEntry
 from tests.builder import data
 
 DOCKERFILE = """\
-FROM debian AS builder
+FROM --platform=$BUILDPLATFORM debian AS builder
 RUN make
 FROM debian AS assembled
 RUN --network=none \\

@@ -102,7 +102,8 @@ def test_without_a_network_no_step_has_one_or_a_secret_and_no_stage_begins_from_
 def test_a_model_s_stage_is_the_same_with_a_network_and_without() -> None:
     online, offline = (render.dockerfile(image, version="1") for image in (IMAGES["local"], SUPPLIED))
     stage = online[online.index("# embedder: ") : online.index("FROM python-deps AS app")]
-    assert stage.replace("FROM debian:bookworm-slim", "FROM localhost/build-image/base:0123456789ab") in offline
+    base = "FROM --platform=$BUILDPLATFORM debian:bookworm-slim"
+    assert stage.replace(base, "FROM localhost/build-image/base:0123456789ab") in offline
 
 
 def test_the_dockerfile_that_gathers_supplies_is_as_it_was(golden: Golden) -> None:

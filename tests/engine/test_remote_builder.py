@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,15 @@ pytestmark = [pytest.mark.engine, docker_command.needs("buildx", "version")]
 BASE = "debian:bookworm-slim"
 REGISTRY = "127.0.0.1:5000"
 CONNECT = "import socket; socket.create_connection(('127.0.0.1', 5000)).close()"
+KINDS = (
+    *("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"),
+    *("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"),
+)
+FETCH = """
+import sys, urllib.request
+asked = urllib.request.Request(sys.argv[1], headers={"Accept": sys.argv[2]})
+print(urllib.request.urlopen(asked).read().decode())
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +50,16 @@ class Far:
         ended = subprocess.run(list(map(str, command)), cwd=cwd, env=given, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout + ended.stderr
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What runs a command where the registry is."""
+        return ("nsenter", "--net", "--target", str(self.engine.process.pid))
+
+    def manifest(self, repository: str, reference: str) -> Any:
+        """Read a manifest of the registry."""
+        url = f"http://{REGISTRY}/v2/{repository}/manifests/{reference}"
+        return json.loads(self.run(*self.inside, sys.executable, "-c", FETCH, url, ", ".join(KINDS)))
 
 
 @pytest.fixture(scope="module")
@@ -81,34 +101,60 @@ def test_what_a_remote_builder_made_is_loaded_tested_and_tagged_here(
 
 
 @pytest.fixture
-def caches(far: Far, tmp_path: Path) -> Iterator[str]:
+def registry(far: Far, tmp_path: Path) -> Iterator[str]:
     """A registry that the builder reaches on its own loopback."""
-    registry = shutil.which("docker-registry")
-    if registry is None:
+    program_file = shutil.which("docker-registry")
+    if program_file is None:
         pytest.skip("docker-registry is not installed")
     settings = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(tmp_path / "data")}}}
     (tmp_path / "registry.yml").write_text(json.dumps({**settings, "http": {"addr": REGISTRY}}))
-    inside = ("nsenter", "--net", "--target", str(far.engine.process.pid))
-    subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run([*far.inside, "ip", "link", "set", "lo", "up"], check=True)
 
     def answers() -> bool:
-        asked = subprocess.run([*inside, sys.executable, "-c", CONNECT], check=False, stderr=subprocess.DEVNULL)
+        asked = subprocess.run([*far.inside, sys.executable, "-c", CONNECT], check=False, stderr=subprocess.DEVNULL)
         return asked.returncode == 0
 
-    command = (*inside, registry, "serve", tmp_path / "registry.yml")
+    command = (*far.inside, program_file, "serve", tmp_path / "registry.yml")
     with program.running(*command, log=tmp_path / "log", answers=answers):
-        yield f"{REGISTRY}/caches"
+        yield REGISTRY
 
 
 def test_a_cache_that_one_builder_wrote_to_a_registry_spares_another_the_step(
-    far: Far, weights: Path, caches: str, tmp_path: Path
+    far: Far, weights: Path, registry: str, tmp_path: Path
 ) -> None:
+    caches = f"{registry}/caches"
     flags = ("--cache-from", caches, "--cache-to", caches, "--output", tmp_path / "out")
     rendered = build_image("render", "--models", weights, "--format", "bake", *flags)
     assert rendered.code == 0, rendered.err
     baking = ("docker", "buildx", "bake", "--builder", "far", "--progress", "plain", "--set", "*.output=type=cacheonly")
     assert "exporting cache to registry" in far.run(*baking, cwd=tmp_path / "out")
     far.run("docker", "buildx", "prune", "--builder", "far", "--force", "--all")
-    lines = [line.split(maxsplit=1) for line in far.run(*baking, cwd=tmp_path / "out").splitlines() if line]
-    (step,) = {number for number, text in lines if " RUN " in text and "bake-model.sh" in text}
-    assert [step, "CACHED"] in lines
+    told = far.run(*baking, cwd=tmp_path / "out")
+    (step,) = steps_of(told, "bake-model.sh")
+    assert f"{step} CACHED" in told.splitlines()
+
+
+def steps_of(told: str, script: str) -> set[str]:
+    """Name the steps that run a script, as plain progress numbers them."""
+    return {line.split()[0] for line in told.splitlines() if " RUN " in line and script in line}
+
+
+def test_platforms_of_an_image_are_one_manifest_list_and_its_model_is_made_once(
+    far: Far, weights: Path, registry: str, name: str, tmp_path: Path
+) -> None:
+    content = json.loads(weights.read_text())
+    content["images"][name]["repository"] = f"{registry}/{name}"
+    weights.write_text(json.dumps(content))
+    flags = ("--platform", "linux/amd64", "--platform", "linux/arm64", "--output", tmp_path / "out")
+    rendered = build_image("render", "--models", weights, "--format", "bake", *flags)
+    assert rendered.code == 0, rendered.err
+    baking = ("docker", "buildx", "bake", "--builder", "far", "--progress", "plain", "--no-cache", "--push")
+    told = far.run(*baking, "--provenance=false", cwd=tmp_path / "out")
+    assert len(steps_of(told, "bake-model.sh")) == 1
+    listed = far.manifest(name, "latest")["manifests"]
+    assert [entry["platform"] for entry in listed] == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm64", "os": "linux"},
+    ]
+    first, second = (far.manifest(name, entry["digest"])["layers"] for entry in listed)
+    assert first == second
