@@ -114,7 +114,7 @@ def registry(far: Far, tmp_path: Path) -> Iterator[str]:
         asked = subprocess.run([*far.inside, sys.executable, "-c", CONNECT], check=False, stderr=subprocess.DEVNULL)
         return asked.returncode == 0
 
-    command = (*far.inside, program_file, "serve", tmp_path / "registry.yml")
+    command: tuple[str | Path, ...] = (*far.inside, program_file, "serve", tmp_path / "registry.yml")
     with program.running(*command, log=tmp_path / "log", answers=answers):
         yield REGISTRY
 
