@@ -29,6 +29,8 @@ from tests.support.hub_server import HubServer
 HERE = Path(__file__).parent
 TOKEN = "hf_stand-in"  # noqa: S105 - of the stand-in Hub
 _EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
+# What a runner's own machine sets: where things are, and what its network takes.
+_OF_A_RUNNER = re.compile(r"PATH|HOME|LANG|DOCKER_HOST|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|(?i:PIP_\w+|\w+_PROXY)")
 _NOT_JOBS = {"stages", "variables", "default"}
 
 
@@ -50,7 +52,7 @@ class Machine:
         """Run a script as a runner does, from a file; raises CalledProcessError."""
         path = self.folder / "script.sh"
         path.write_text(script)
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "DOCKER_HOST") if name in os.environ}
+        inherited = {name: value for name, value in os.environ.items() if _OF_A_RUNNER.fullmatch(name)}
         common = {"HF_ENDPOINT": os.environ.get("HF_ENDPOINT", ""), "XDG_CACHE_HOME": str(self.folder / "memory")}
         command = ["bash", "--noprofile", "--norc", *flags, str(path)]
         subprocess.run(command, cwd=self.workspace, env={**inherited, **common, **environment}, check=True)
