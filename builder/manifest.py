@@ -281,7 +281,7 @@ def _cross_check(read: Document, directory: Path | None) -> Iterator[Problem]:
     for name, model in models.items():
         yield from _check_model(read, name, _mapping(model), directory)
     for name, image in images.items():
-        yield from _check_members(read, name, _mapping(image).get("models"), list(models))
+        yield from _check_members(read, name, _mapping(image).get("models"), models)
 
 
 def _check_model(read: Document, name: str, model: Mapping[str, Any], directory: Path | None) -> Iterator[Problem]:
@@ -301,15 +301,20 @@ def _check_model(read: Document, name: str, model: Mapping[str, Any], directory:
         yield read.problem(("models", name, "default_prompt"), f"there is no prompt `{default}`", hint=hint)
 
 
-def _check_members(read: Document, image: str, members: object, models: list[str]) -> Iterator[Problem]:
+def _check_members(read: Document, image: str, members: object, models: Mapping[str, Any]) -> Iterator[Problem]:
     seen: set[str] = set()
+    owners: dict[str, str] = {}
     for index, member in enumerate(members if isinstance(members, list) else []):
         path = ("images", image, "models", index)
         if isinstance(member, str) and member not in models:
-            yield read.problem(path, f"there is no model `{member}`", hint=did_you_mean(member, models))
+            yield read.problem(path, f"there is no model `{member}`", hint=did_you_mean(member, list(models)))
         if isinstance(member, str) and member in seen:
             yield read.problem(path, f"`{member}` is in the list twice")
         seen.add(str(member))
+        repository = _mapping(models.get(str(member))).get("repo")
+        if isinstance(repository, str) and owners.setdefault(repository, str(member)) != member:
+            both = f"`{member}` and `{owners[repository]}` are both of `{repository}`"
+            yield read.problem(path, f"{both}, which a cache has once", hint="give each an image of its own")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

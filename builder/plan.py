@@ -113,7 +113,6 @@ def make(manifest: Manifest, images: Mapping[str, Image], *, names: tags.Names, 
             references.append(f"{repository}:{tag}")
         plans.append(_plan(manifest, name, image, names.lock, tuple(dict.fromkeys(references))))
         problems += [manifest.problem(("images", name, "tags"), message) for message in _claim(owners, plans[-1])]
-        problems += [manifest.problem(("images", name, "models"), message) for message in _collisions(plans[-1])]
     if problems:
         raise ProblemsError(problems)
     plans = [replace(plan, origin=origin) for plan in plans]
@@ -138,16 +137,6 @@ def _models(image: Image, lock: Lock) -> tuple[LockedModel, ...]:
     """Return the models of an image; one of weights has the originals, since other programs look for those."""
     models = tuple(lock.models[model] for model in image.models)
     return models if image.kind == "server" else bundle.without_overlays(models)
-
-
-def _collisions(image: ImagePlan) -> Iterator[str]:
-    """Say which models would overwrite each other's entry of the cache: it has one `main` and one listing a source."""
-    owners: dict[str, str] = {}
-    for model in image.models:
-        owner = owners.setdefault(model.source, model.name)
-        if owner != model.name:
-            names = f"`{owner}` and `{model.name}`"
-            yield f"{names} are both of `{model.source}`, which a cache has once: give each an image of its own"
 
 
 def _immutable(references: Iterable[str], default: Sequence[str], own: Sequence[str] | None) -> Iterator[str]:

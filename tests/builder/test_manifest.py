@@ -160,6 +160,12 @@ def test_an_optimisation_that_leaves_nothing_to_do_is_refused() -> None:
             "folder/models.yaml:8: `images.i.models[0]`: there is no model `n` [known here: m]",
         ),
         ("models: [m]", "models: [m, m]", "folder/models.yaml:8: `images.i.models[1]`: `m` is in the list twice"),
+        (
+            "images:\n  i:\n    models: [m]",
+            "  n: {task: embedding, repo: example/m, dtype: int8}\nimages:\n  i:\n    models: [m, n]",
+            "folder/models.yaml:9: `images.i.models[1]`: `n` and `m` are both of `example/m`, which a cache has once"
+            " [give each an image of its own]",
+        ),
         ("models: [m]", "models: []", "folder/models.yaml:8: `images.i.models`: must not be empty"),
         (
             "models: [m]",

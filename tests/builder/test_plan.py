@@ -8,7 +8,6 @@ import pytest
 from builder import bundle, manifest, plan, tags
 from builder.errors import InputError, ProblemsError
 from builder.git import Git, Origin
-from builder.lock import Lock
 from builder.manifest import Manifest
 from tests.builder import data
 from tests.builder.optimized import OPTIMIZATION
@@ -24,15 +23,15 @@ def read(images: str) -> Manifest:
     return manifest.parse(MODELS + images, file=Path("models.yaml"), environment={})
 
 
-def make(images: str, git: Git | None = CHECKOUT, lock: Lock = LOCK) -> tuple[plan.ImagePlan, ...]:
+def make(images: str, git: Git | None = CHECKOUT) -> tuple[plan.ImagePlan, ...]:
     manifest_ = read(images)
-    names = tags.Names(lock=lock, git=git, now=datetime(2026, 11, 23, tzinfo=UTC), words=manifest_.vars)
+    names = tags.Names(lock=LOCK, git=git, now=datetime(2026, 11, 23, tzinfo=UTC), words=manifest_.vars)
     return plan.make(manifest_, manifest_.images, names=names).images
 
 
-def problems(images: str, git: Git | None = CHECKOUT, lock: Lock = LOCK) -> list[str]:
+def problems(images: str, git: Git | None = CHECKOUT) -> list[str]:
     with pytest.raises(ProblemsError) as caught:
-        make(images, git, lock)
+        make(images, git)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -86,16 +85,6 @@ def test_two_spellings_of_one_name_are_one_name() -> None:
         "models.yaml:5: `images.two.tags`: `docker.io/x/y:latest` is already the name of the image `one`,"
         " which spells it `x/y:latest`",
     ]
-
-
-def test_two_models_of_one_repository_are_never_in_one_image() -> None:
-    one, other = data.fetched("a"), replace(data.fetched("b"), source=data.fetched("a").source)
-    lock = data.lock(one, other)
-    assert problems("  both: {models: [a, b]}\n", lock=lock) == [
-        f"models.yaml:4: `images.both.models`: `a` and `b` are both of `{one.source}`, which a cache has once: give"
-        " each an image of its own"
-    ]
-    assert len(make("  one: {models: [a]}\n  other: {models: [b]}\n", lock=lock)) == 2
 
 
 def test_images_are_chosen_by_name() -> None:
