@@ -65,13 +65,8 @@ class Admission:
             raise OverloadedError(
                 f"the server works on {held} and takes no more for now", retry_after_s=self.retry_after_s
             )
-        self._entries.held += entries
-        self._tokens.held += tokens
-        try:
+        with self._entries.hold(entries), self._tokens.hold(tokens):
             yield
-        finally:
-            self._entries.held -= entries
-            self._tokens.held -= tokens
 
     def measure(self, *, entries: int, seconds: float) -> None:
         """Take note of how long the processor took for entries, so that waiting can be estimated."""

@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import schemas
@@ -14,9 +13,6 @@ from runtime.errors import MediaTypeError, OverloadedError, PayloadError, SlowBo
 from runtime.handler import Backend, Reply
 from runtime.keys import Keys
 from runtime.routes import Route
-
-if TYPE_CHECKING:  # its name is enough: the protocol is ASGI's
-    from starlette.types import Receive
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -66,23 +62,14 @@ class Api:
         try:
             with self._bodies.hold(length):
                 async with asyncio.timeout(self._body_timeout_s):
-                    return await self._read(request.receive)
+                    body = bytearray()
+                    async for chunk in request.stream():
+                        body += chunk
+                        if len(body) > self._payload_limit:
+                            raise self._too_long()
+                    return bytes(body)
         except TimeoutError as error:
             raise SlowBodyError(f"the body did not arrive within `{self._body_timeout_s}` s") from error
-
-    async def _read(self, receive: "Receive") -> bytes:
-        """Read until the body ends; raises ClientDisconnect and PayloadError."""
-        parts, length, is_whole = [], 0, False
-        while not is_whole:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            length += len(parts[-1])
-            if length > self._payload_limit:
-                raise self._too_long()
-            is_whole = not message.get("more_body", False)
-        return b"".join(parts)
 
     def _too_long(self) -> PayloadError:
         return PayloadError(f"the body is longer than `{self._payload_limit}` bytes")

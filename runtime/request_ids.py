@@ -35,4 +35,4 @@ class RequestIds:
 
 
 def _request_id(given: bytes) -> bytes:
-    return given if given and _FIT.fullmatch(given) else b"%032x" % getrandbits(128)
+    return given if _FIT.fullmatch(given) else b"%032x" % getrandbits(128)
