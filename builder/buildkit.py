@@ -1,7 +1,5 @@
 """Own one BuildKit build: its session, its services and its outcome; it neither renders nor prints."""
 
-import base64
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +10,14 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from builder import credentials, filesync, wire
+from builder.channel import Channel
 from builder.context import SOURCE_DATE_EPOCH, Context
-from builder.engine import Engine, JsonStream
+from builder.engine import START_HINT, Engine
 from builder.errors import BuildFailedError, BuildImageError, InputError, UnreachableError
+from builder.grpc import CallCancelledError, CallError, Status
 from builder.network import SECRET_LIMIT_BYTES
-from builder.session import CallError, Session, Status, Streaming, Unary
+from builder.session import Session, Streaming, Unary
+from builder.solve import Solve, SolveRequest
 from builder.trace import CANCELLED, Event, StepTracker, TraceDecoder, WarningEvent
 
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -52,7 +53,10 @@ OnEvent: TypeAlias = Callable[[Event], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRequest:
-    """What to build; `shared_key` names the place that the context comes from, so that only changes are sent again."""
+    """What to build; `shared_key` names the place that the context comes from, so that only changes are sent again.
+
+    `inputs` are definitions (see `llb`), which the Dockerfile takes files from by their names.
+    """
 
     context: Context
     shared_key: str
@@ -62,6 +66,7 @@ class BuildRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     build_arguments: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
     no_cache: bool = False
     pull: bool = False
     source_date_epoch: int = SOURCE_DATE_EPOCH
@@ -126,50 +131,34 @@ def build(engine: Engine, request: BuildRequest, *, on_event: OnEvent, cancellat
 
 
 def _build_once(engine: Engine, request: BuildRequest, *, emit: OnEvent, cancellation: Cancellation) -> str:
-    session_id, build_id = uuid4().hex, uuid4().hex
+    session_id = uuid4().hex
     unary = _services(request.secrets, emit)
-    streaming: Mapping[str, Streaming] = {filesync.METHOD: lambda call: filesync.serve(request.context, call)}
-    stream = engine.open_session(_session_headers(session_id, request.shared_key, [*unary, *streaming]))
+    trees = dict.fromkeys(("context", "dockerfile"), request.context)  # the frontend asks for both
+    streaming: Mapping[str, Streaming] = {filesync.METHOD: filesync.serving(trees)}
+    stream = engine.open_session(session_headers(session_id, request.shared_key, [*unary, *streaming]))
     with (
         Session(stream, unary=unary, streaming=streaming) as session,
-        engine.build_stream(_parameters(request, session_id=session_id, build_id=build_id)) as messages,
-        _stopping(engine, build_id, messages, cancellation),
+        Channel(engine.open_control()) as control,  # whose end stops the build on the engine
+        cancellation.calling(control.abort),
     ):
-        session.call_when_lost(messages.abort)
-        return _follow(messages, emit)
-
-
-@contextmanager
-def _stopping(engine: Engine, build_id: str, messages: JsonStream, cancellation: Cancellation) -> Iterator[None]:
-    """Stop the build on the engine where the block is interrupted, or `cancellation` comes meanwhile."""
-
-    def stop() -> None:
+        session.call_when_lost(control.abort)
         try:
-            engine.cancel_build(build_id)
-        finally:
-            messages.abort()
+            return _follow(Solve(control, _solve_request(request, session_id=session_id)), emit)
+        except CallCancelledError:
+            raise UnreachableError("the Docker Engine went away: the connection ended", hint=START_HINT) from None
 
+
+def _follow(solve: Solve, emit: OnEvent) -> str:
+    """Decode the build's progress until it has ended, and return the image's id."""
+    decoder, tracker = TraceDecoder(), StepTracker()
+    for status in solve.progress():
+        for event in decoder.decode(status):
+            tracker.observe(event)
+            emit(event)
     try:
-        with cancellation.calling(stop):
-            yield
-    except KeyboardInterrupt:
-        with suppress(UnreachableError):
-            engine.cancel_build(build_id)
-        raise
-
-
-def _follow(messages: JsonStream, emit: OnEvent) -> str:
-    """Decode the build's messages until it has ended, and return the image's id."""
-    decoder, tracker, image_id = TraceDecoder(), StepTracker(), ""
-    for message in messages:
-        if "errorDetail" in message:
-            raise failure(tracker, str(message["errorDetail"].get("message", "")))
-        if message.get("id") == "moby.image.id":
-            image_id = message["aux"]["ID"]
-        elif message.get("id") == "moby.buildkit.trace":
-            for event in decoder.decode(base64.b64decode(message["aux"])):
-                tracker.observe(event)
-                emit(event)
+        image_id = solve.image_id()
+    except CallError as error:
+        raise failure(tracker, error.message) from None
     if not image_id:
         raise UnreachableError("the Docker Engine ended the build without a result")
     return image_id
@@ -205,26 +194,28 @@ def _services(secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary
     return {HEALTH: lambda _: SERVING, SECRETS: secret, CREDENTIALS: login}
 
 
-def _parameters(request: BuildRequest, *, session_id: str, build_id: str) -> Mapping[str, str]:
-    """Put the request as the Engine API's query; version 2 is BuildKit, so the legacy builder never runs."""
+def _solve_request(request: BuildRequest, *, session_id: str) -> SolveRequest:
+    """Put the request as the attributes of BuildKit's Dockerfile frontend."""
     arguments = {**request.build_arguments, "SOURCE_DATE_EPOCH": str(request.source_date_epoch)}
-    parameters = {
-        "version": "2",
-        "remote": "client-session",
-        "session": session_id,
-        "buildid": build_id,
+    attributes = {
         "target": request.target,
         "platform": request.platform,
-        "networkmode": request.network_mode,
-        "labels": json.dumps(dict(request.labels)),
-        "buildargs": json.dumps(arguments),
-        "nocache": "1" if request.no_cache else "",
-        "pull": "1" if request.pull else "",
+        "force-network-mode": "" if request.network_mode == "default" else request.network_mode,
+        "image-resolve-mode": "pull" if request.pull else "default",
+        **{f"label:{name}": value for name, value in request.labels.items()},
+        **{f"build-arg:{name}": value for name, value in arguments.items()},
     }
-    return {name: value for name, value in parameters.items() if value}
+    given = {name: value for name, value in attributes.items() if value or ":" in name}
+    return SolveRequest(
+        session_id=session_id,
+        attributes={**given, **({"no-cache": ""} if request.no_cache else {})},  # empty: of every stage
+        inputs=request.inputs,
+        uses_host_network=request.network_mode == "host",
+    )
 
 
-def _session_headers(session_id: str, shared_key: str, methods: list[str]) -> list[tuple[str, str]]:
+def session_headers(session_id: str, shared_key: str, methods: list[str]) -> list[tuple[str, str]]:
+    """Return what the engine is told of a session: the methods that it may call on it."""
     return [
         ("X-Docker-Expose-Session-Uuid", session_id),
         ("X-Docker-Expose-Session-Name", "build-image"),

@@ -90,8 +90,8 @@ def assemble(files: Mapping[str, bytes | Path]) -> Context:
     return Context(tuple(sorted(entries, key=lambda entry: PurePosixPath(entry.path).parts)))
 
 
-def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
-    """Make the context that `dockerfile` builds `image` from."""
+def of_image(image: "ImagePlan", *, dockerfile: str, files_are_shared: bool = False) -> Context:
+    """Make the context that `dockerfile` builds `image` from, without the models' files where those are shared."""
     files = _stage_files(dockerfile)
     if image.optimized:
         files |= {f"optimizer/{name}": text for name, text in optimization.programs().items()}
@@ -101,7 +101,14 @@ def of_image(image: "ImagePlan", *, dockerfile: str) -> Context:
         files |= _server_files(image)
     for model in image.models:
         files |= {f"models/{model.name}/{path}": source for path, source in _model_files(model).items()}
+        if not files_are_shared:
+            files |= {f"files/{model.name}/{path}": source for path, source in _local_files(model).items()}
     return assemble(files)
+
+
+def of_model_files(model: "LockedModel") -> Context:
+    """Make the tree of the files in a local model's folder, which is what `sharing` sends."""
+    return assemble(_local_files(model))
 
 
 def of_packages(dockerfile: str) -> Context:
@@ -142,14 +149,17 @@ def _server_files(image: "ImagePlan") -> dict[str, bytes | Path]:
 
 
 def _model_files(model: "LockedModel") -> dict[str, bytes | Path]:
-    """Return what a model's stage reads: the cache's own files, and the model's or the list to fetch them by."""
+    """Return what a model's stage reads beside its files: the cache's own, and the list to fetch or check them by."""
     files: dict[str, bytes | Path] = {f"cache/{path}": content for path, content in model.cache_files.items()}
     if model.folder is None:
         files["fetch.json"] = (json.dumps(model.fetch_request(model.files), indent=2) + "\n").encode()
     else:
-        files |= {f"files/{path}": model.folder / path for path in model.files}
         files["sha256sums"] = model.sha256sums.encode()
     return files
+
+
+def _local_files(model: "LockedModel") -> dict[str, bytes | Path]:
+    return {path: model.folder / path for path in model.files} if model.folder else {}
 
 
 def _optimized_files(model: "LockedModel") -> dict[str, bytes | Path]:

@@ -1,7 +1,7 @@
 """Own what a run will take of a disk, and the refusal where that can't fit; it frees nothing.
 
 BuildKit keeps a model three times: as the stage that fetched or copied it, as the layer of the image, and as what it
-came from, which is the context of a local folder and the cache mount of a fetched model. The two constants were
+came from, which is what was sent of a local folder and the cache mount of a fetched model. The two constants were
 measured with `docker system df` on amd64, and rounded up.
 """
 
@@ -57,8 +57,7 @@ def predict(images: Sequence[ImagePlan], *, held: Collection[str] = ()) -> Need:
     """
     new = {
         model.identity: model for image in images for model in image.models if model.identity not in held
-    }  # each model once: images share its stage and its layer
-    contexts = [model for image in images for model in image.models if model.folder and model.identity in new]
+    }  # each model once: images share its files, its stage and its layer
     serves = any(image.kind == "server" for image in images)
     fetched = [model for model in new.values() if model.is_fetched]
     models_bytes = sum(model.size_bytes for model in new.values())
@@ -67,7 +66,7 @@ def predict(images: Sequence[ImagePlan], *, held: Collection[str] = ()) -> Need:
             "models in their stages": models_bytes,
             "models in layers": models_bytes,
             "kept for the next fetch": sum(model.size_bytes for model in fetched),
-            "contexts": sum(model.size_bytes for model in contexts),
+            "contexts": sum(model.size_bytes for model in new.values() if model.folder),
             "the server": SERVER_BYTES if serves and not held else 0,
             "the Hub's client": HUB_CLIENT_BYTES if fetched and not held else 0,
             **_optimizing(new.values(), images, is_first=not held),

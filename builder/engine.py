@@ -62,6 +62,8 @@ __all__ = [
 TIMEOUT_S = 60
 # BuildKit asks a session for its health every 5 seconds, so one silent for this long has lost its engine.
 SESSION_SILENCE_S = 60.0
+# A step may say nothing for hours; whether the engine is still there is noticed by the session of the build.
+CONTROL_SILENCE_S = 7 * 24 * 3600.0
 START_HINT = "start Docker, or point DOCKER_HOST or `docker context use` at an engine that runs"
 GROUP_HINT = "join the group that may use Docker, then log in again: sudo usermod -aG docker $USER"
 SSH_HINT = "check that `ssh` with the same user and host works without a question, then try again"
@@ -131,14 +133,10 @@ class Engine(ImageStore):
         with _translated("cannot open a build session"):
             return self._upgrade("/session", protocol="h2c", headers=headers, timeout_s=SESSION_SILENCE_S)
 
-    def build_stream(self, parameters: Mapping[str, str]) -> JsonStream:
-        """Start a build and stream its messages; closing the stream from any thread ends the waiting."""
-        return self._post("/build", action="start the build", params=parameters)
-
-    def cancel_build(self, build_id: str) -> None:
-        """Stop a build on the engine; one that is not running is fine."""
-        with _translated("cannot stop the build"):
-            self._client.post(self._url("/build/cancel"), params={"id": build_id}, timeout=self._client.timeout)
+    def open_control(self) -> ByteStream:
+        """Open a connection to BuildKit's own services, which we then call as an HTTP/2 client."""
+        with _translated("cannot start the build"):
+            return self._upgrade("/grpc", protocol="h2c", timeout_s=CONTROL_SILENCE_S)
 
     def push_stream(self, reference: str, login: Credentials) -> JsonStream:
         """Start to push what `reference` (repository:tag) names, and stream the engine's messages."""

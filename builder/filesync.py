@@ -1,6 +1,6 @@
 """Own how a context reaches BuildKit: fsutil's diff copy, which sends only the files that the engine lacks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -9,10 +9,10 @@ from urllib.parse import unquote_plus
 
 from builder import wire
 from builder.context import Context, Entry
-from builder.session import CallError, Status
+from builder.grpc import CallError, Status
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
-CHUNK_BYTES = 32 * 1024
+CHUNK_BYTES = 1 << 20  # a message of its own each; BuildKit takes 4 MB and more
 GO_DIRECTORY_BIT = 1 << 31  # os.ModeDir in Go's os.FileMode
 
 
@@ -51,6 +51,18 @@ def serve(context: Context, call: MessageStream) -> None:
         _answer_requests(entries, call)
     except OSError as error:
         raise CallError(Status.UNKNOWN, f"cannot read `{error.filename}` for the build: {error.strerror}") from error
+
+
+def serving(trees: Mapping[str, Context]) -> Callable[[MessageStream], None]:
+    """Return the handler of `METHOD` that serves each of `trees` under its name."""
+
+    def handle(call: MessageStream) -> None:
+        name = _values(call.metadata, "dir-name")[0]
+        if name not in trees:
+            raise CallError(Status.NOT_FOUND, f"there is no `{name}` to send")
+        serve(trees[name], call)
+
+    return handle
 
 
 def select(entries: Iterable[Entry], wanted: Sequence[str]) -> tuple[Entry, ...]:

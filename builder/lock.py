@@ -67,6 +67,11 @@ class LockedModel:
         return self.revision[:7]
 
     @property
+    def files_name(self) -> str:
+        """What the files of its folder are called where they are sent to a build by themselves."""
+        return f"files-{self.name}"
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """The stages that make its layer; the last one has it."""
         own = f"model-{self.name}"

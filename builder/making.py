@@ -34,20 +34,25 @@ from builder.trace import Event
 _OTHER_HINT = "another run uses the same name: give each its own, and run this one again"
 
 
-def make_context(image: ImagePlan, *, version: str) -> Context:
-    """Render the Dockerfile of `image` and gather what it reads."""
-    return context.of_image(image, dockerfile=render.dockerfile(image, version=version))
+def make_context(image: ImagePlan, *, version: str, files_are_shared: bool = False) -> Context:
+    """Render the Dockerfile of `image` and gather what it reads; see `render.dockerfile` for shared files."""
+    dockerfile = render.dockerfile(image, version=version, files_are_shared=files_are_shared)
+    return context.of_image(image, dockerfile=dockerfile, files_are_shared=files_are_shared)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
-    """Takes the images of one run through every phase; threads may share it."""
+    """Takes the images of one run through every phase; threads may share it.
+
+    `shared` defines the files of each local model by their `files_name`; they are sent once for all images.
+    """
 
     settings: Settings
     engine: Engine
     console: Console
     secrets: Mapping[str, bytes]
     cancellation: Cancellation
+    shared: Mapping[str, bytes]
     journal: Journal
     is_alone: bool  # whether one image is made at a time
 
@@ -119,11 +124,12 @@ class Maker:
 
     def _build_here(self, image: ImagePlan, on_event: Callable[[Event], None]) -> str:
         request = BuildRequest(
-            context=make_context(image, version=self.settings.version),
+            context=make_context(image, version=self.settings.version, files_are_shared=True),
             shared_key=f"{self.settings.models.resolve()}#{image.name}",
             platform=image.platform or "",
             network_mode=self.settings.build_network,
             secrets=self.secrets,
+            inputs={name: self.shared[name] for model in image.models if (name := model.files_name) in self.shared},
             no_cache=self.settings.no_cache,
             source_date_epoch=image.origin.created,
         )

@@ -15,6 +15,7 @@ from builder import (
     manifest,
     network,
     prune,
+    sharing,
     tags,
 )
 from builder import plan as planning
@@ -180,25 +181,38 @@ def run(
     if not settings.builder:  # whose disk can't be asked for
         disk.check_engine(plan.images, engine, no_cache=settings.no_cache)
     cancellation = Cancellation()
-    maker = Maker(
-        settings=settings,
-        engine=engine,
-        console=console,
-        secrets=secrets,
-        cancellation=cancellation,
-        journal=journal,
-        is_alone=settings.jobs == 1 or len(plan.images) == 1,
-    )
-    with ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="image") as workers:
+    with sharing.opened(engine, _local_models(plan, settings), place=settings.models) as shared:
+        maker = Maker(
+            settings=settings,
+            engine=engine,
+            console=console,
+            secrets=secrets,
+            cancellation=cancellation,
+            shared=shared,
+            journal=journal,
+            is_alone=settings.jobs == 1 or len(plan.images) == 1,
+        )
+        return _make_all(plan, maker)
+
+
+def _local_models(plan: Plan, settings: Settings) -> list[LockedModel]:
+    """Return the models whose files the engine is sent; another builder gets them with the context of each image."""
+    held = {model.name: model for image in plan.images for model in image.models if model.folder}
+    return [] if settings.builder else list(held.values())
+
+
+def _make_all(plan: Plan, maker: Maker) -> tuple[ImageResult, ...]:
+    """Make the images, as many at a time as is asked for; where that is interrupted, every build is cancelled."""
+    with ThreadPoolExecutor(max_workers=maker.settings.jobs, thread_name_prefix="image") as workers:
         futures = [workers.submit(maker.make, image) for image in plan.images]
         try:
             _wait(futures)
         except KeyboardInterrupt:
-            console.say("interrupted: stopping the builds and removing the containers")
+            maker.console.say("interrupted: stopping the builds and removing the containers")
             raise
         finally:  # whether that was an interrupt or a bug, nothing goes on without us
             if not all(future.done() for future in futures):
-                cancellation.cancel()
+                maker.cancellation.cancel()
                 workers.shutdown(cancel_futures=True)
     return tuple(future.result() for future in futures)
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import threading
 from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -35,12 +36,23 @@ ENVIRONMENT = {
 NETWORK_SECRETS = ("ca_bundle", "network", "pip_conf")
 
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_.]+")
+_one_at_a_time = threading.Lock()
 _TEMPLATES = {"server": "Dockerfile.jinja", "models": "Models.Dockerfile.jinja"}
 
 
-def dockerfile(image: "ImagePlan", *, version: str) -> str:
-    """Return the Dockerfile of `image`; it builds with `docker build` as well."""
-    return _filled(_TEMPLATES[image.kind], is_supplied=image.supplied is not None, image=image, version=version)
+def dockerfile(image: "ImagePlan", *, version: str, files_are_shared: bool = False) -> str:
+    """Return the Dockerfile of `image`; it builds with `docker build` as well.
+
+    That is unless `files_are_shared`: then each local model's files are asked for by their `files_name`, as `sharing`
+    has them, and not in the context. The layers are the same.
+    """
+    return _filled(
+        _TEMPLATES[image.kind],
+        is_supplied=image.supplied is not None,
+        files_are_shared=files_are_shared,
+        image=image,
+        version=version,
+    )
 
 
 def supplies_dockerfile(base: str, *, version: str, optimizes: bool = False) -> str:
@@ -52,15 +64,16 @@ def supplies_dockerfile(base: str, *, version: str, optimizes: bool = False) -> 
 
 
 def _filled(name: str, *, is_supplied: bool, **values: object) -> str:
-    ours = _environment().overlay(loader=jinja2.FunctionLoader(_template_text))  # a tag's template reads none of them
-    return ours.get_template(name).render(
-        environment=ENVIRONMENT,
-        epoch=str(SOURCE_DATE_EPOCH),
-        secrets=NETWORK_SECRETS,
-        is_supplied=is_supplied,
-        gate="supplies.sh" if is_supplied else "network.sh",
-        **values,
-    )
+    with _one_at_a_time:  # images that begin together would each compile the same
+        template = _templates().get_template(name)
+        return template.render(
+            environment=ENVIRONMENT,
+            epoch=str(SOURCE_DATE_EPOCH),
+            secrets=NETWORK_SECRETS,
+            is_supplied=is_supplied,
+            gate="supplies.sh" if is_supplied else "network.sh",
+            **values,
+        )
 
 
 def report_page(**values: object) -> str:
@@ -103,6 +116,12 @@ def variables(template: str) -> frozenset[str]:
 @functools.cache  # hundreds of images have the same few
 def _compiled(template: str) -> jinja2.Template:
     return _environment().from_string(template)
+
+
+@functools.cache  # with what it compiles: to fill it in takes a hundredth of that
+def _templates() -> jinja2.Environment:
+    """Return the environment of our own templates; a tag's template reads none of them."""
+    return _environment().overlay(loader=jinja2.FunctionLoader(_template_text))
 
 
 @functools.cache

@@ -45,6 +45,11 @@ def field(number: int, value: int | bytes | str) -> bytes:
     return write_varint(number << 3 | LENGTH_DELIMITED) + write_varint(len(content)) + content
 
 
+def mapping(number: int, values: Mapping[str, str | bytes]) -> bytes:
+    """Encode a map field: an entry for each key, in the order of the keys."""
+    return b"".join(field(number, field(1, key) + field(2, value)) for key, value in sorted(values.items()))
+
+
 def parse(data: bytes) -> dict[int, list[int | bytes]]:
     """Split a message into its fields by number, each with every value in order; raise ValueError if malformed."""
     fields: dict[int, list[int | bytes]] = {}
@@ -72,6 +77,12 @@ def number(fields: Fields, key: int) -> int:
 def text(fields: Fields, key: int) -> str:
     """Read a string field, empty where it is absent; bytes that are not UTF-8 are replaced."""
     return b"".join(contents(fields, key)[-1:]).decode(errors="replace")
+
+
+def texts(fields: Fields, key: int) -> dict[str, str]:
+    """Read a map field of strings."""
+    entries = map(parse, contents(fields, key))
+    return {text(entry, 1): text(entry, 2) for entry in entries}
 
 
 def contents(fields: Fields, key: int) -> list[bytes]:

@@ -15,12 +15,12 @@ BUILDER_ORDER = (
     "errors settings whole owner clock wire reference document template quantity samples manifest optimization schema"
     " repository card layout hub folder graph inputs limits selection footprint sentence_transformers layers evidence"
     " prompts embedding classification causal reranking recipe lock lockfile memory bundle licence sbom context git ci"
-    " render tags labels plan provenance bake deployment compose kubernetes network trace solve_status stream messages"
-    " session api verification container images credentials registry engine push filesync buildkit buildx marks"
-    " console finding progress record history compare disk forecast preview prune download cache supplies serve saved"
-    " leaks contents reproducibility tested smoke proof gates admission attestation result making pipeline offline"
-    " publication checks doctor gather rendering report junit summary outputs timeline page reporting unchanged"
-    " commands usage completion options render_options subcommands cli start"
+    " render tags labels plan provenance bake deployment compose kubernetes network trace solve_status stream grpc"
+    " session channel messages api verification container images credentials registry engine push filesync llb solve"
+    " buildkit buildx marks console finding progress record history compare disk forecast preview prune download cache"
+    " supplies serve saved leaks contents reproducibility tested smoke proof gates admission attestation result making"
+    " sharing pipeline offline publication checks doctor gather rendering report junit summary outputs timeline page"
+    " reporting unchanged commands usage completion options render_options subcommands cli start"
 ).split()
 RUNTIME_ORDER = (
     "errors logs settings cgroup threads mounts processor bundle footprint files prompting template timings"
@@ -35,7 +35,7 @@ RUNTIME_ORDER = (
 BUILDER_OWNERS = {
     "click": {"cli", "completion", "options", "render_options", "subcommands", "usage"},
     "docker": {"credentials", "engine"},
-    "h2": {"session"},
+    "h2": {"grpc"},
     "httpx2": {"hub"},
     "huggingface_hub": {"hub"},
     "jinja2": {"render"},

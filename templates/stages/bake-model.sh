@@ -18,7 +18,7 @@ if [ -f /model/fetch.json ]; then
     export PYTHONPATH=/ # where the package `stages` lies
     sh /stages/network.sh /opt/hub/bin/python -P -m stages.fetch_model /model/fetch.json /kept --copy-to "$snapshot"
 else
-    cp -R /model/files/. "$snapshot/"
+    cp -R /files/. "$snapshot/"
     # A folder may change while it is sent; a fetched file is verified by the program that fetches it.
     (cd "$snapshot" && sha256sum --check --strict --quiet /model/sha256sums)
 fi

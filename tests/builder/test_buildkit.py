@@ -1,50 +1,47 @@
-import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import cast
 
 import pytest
 
+from builder import wire
 from builder.buildkit import BuildRequest, Cancellation, build
 from builder.context import assemble
 from builder.engine import Engine
 from builder.errors import BuildFailedError, FailedError, InputError
-from builder.messages import JsonStream
+from builder.grpc import CallError, Status
+from builder.session import Session
+from builder.solve import SOLVE, STATUS
 from builder.stream import PlainStream
 from builder.trace import Event, WarningEvent
 
 NO_ENGINE = cast("Engine", None)  # any use of it fails the test
 
 
-class Answer:
-    """The response to a build: one message."""
-
-    def __init__(self, message: dict[str, Any]) -> None:
-        self.raw = None
-        self._body = json.dumps(message).encode() + b"\n"
-
-    def iter_content(self, *, chunk_size: None) -> Iterator[bytes]:  # noqa: ARG002 - requests' signature
-        yield self._body
-
-    def close(self) -> None:
-        """Keep nothing."""
-
-
 class ScriptedEngine:
-    """An engine that answers each build with the next message, over sessions that nobody calls."""
+    """An engine whose BuildKit answers each build with the next image or reason, over sessions that nobody calls."""
 
-    def __init__(self, stack: ExitStack, *messages: dict[str, Any]) -> None:
+    def __init__(self, stack: ExitStack, *answers: str | CallError) -> None:
         self.stack = stack
-        self.messages = list(messages)
+        self.answers = list(answers)
 
     def open_session(self, _: Sequence[tuple[str, str]]) -> PlainStream:
         ours, theirs = socket.socketpair()
         self.stack.enter_context(theirs)
         return PlainStream(ours, timeout_s=20)
 
-    def build_stream(self, _: Mapping[str, str]) -> JsonStream:
-        return JsonStream(Answer(self.messages.pop(0)), translated=nullcontext)
+    def open_control(self) -> PlainStream:
+        ours, theirs = socket.socketpair()
+        served = PlainStream(theirs, timeout_s=20)
+        self.stack.enter_context(Session(served, unary={SOLVE: self.solve}, streaming={STATUS: lambda _: None}))
+        return PlainStream(ours, timeout_s=20)
+
+    def solve(self, _: bytes) -> bytes:
+        answer = self.answers.pop(0)
+        if isinstance(answer, CallError):
+            raise answer
+        return wire.mapping(1, {"containerimage.digest": answer})
 
     def check_answers(self) -> None:
         """Answer."""
@@ -56,8 +53,8 @@ def stack() -> Iterator[ExitStack]:
         yield entered
 
 
-def failing(message: str) -> dict[str, Any]:
-    return {"errorDetail": {"message": message}}
+def failing(message: str) -> CallError:
+    return CallError(Status.UNKNOWN, message)
 
 
 def request(**secrets: bytes) -> BuildRequest:
@@ -79,7 +76,7 @@ def test_a_secret_over_the_limit_is_refused_before_anything_is_sent() -> None:
 
 
 ORPHANED = ["no active sessions", f"no active session for {'a' * 32}: context deadline exceeded"]
-BUILT = {"id": "moby.image.id", "aux": {"ID": "sha256:built"}}
+BUILT = "sha256:built"
 
 
 @pytest.mark.parametrize("reason", ORPHANED)
@@ -95,7 +92,7 @@ def test_a_build_is_tried_again_once(reason: str, stack: ExitStack) -> None:
     engine = ScriptedEngine(stack, failing(reason), failing(reason), BUILT)
     with pytest.raises(BuildFailedError) as caught:
         build(cast("Engine", engine), request(), on_event=lambda _: None)
-    assert (caught.value.message, caught.value.hint, engine.messages) == (
+    assert (caught.value.message, caught.value.hint, engine.answers) == (
         reason,
         "another build that shared a step with this one was stopped: run the command again",
         [BUILT],
@@ -109,7 +106,7 @@ def test_a_build_that_fails_by_itself_is_not_tried_again(reason: str, stack: Exi
     engine = ScriptedEngine(stack, failing(reason), BUILT)
     with pytest.raises(BuildFailedError):
         build(cast("Engine", engine), request(), on_event=lambda _: None)
-    assert engine.messages == [BUILT]
+    assert engine.answers == [BUILT]
 
 
 def test_a_request_shows_no_secret() -> None:

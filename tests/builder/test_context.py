@@ -51,11 +51,26 @@ def test_a_file_of_a_written_context_has_another_time_where_only_its_bytes_diffe
     assert (times[0] == times[2], times[0] == times[1]) == (True, False)
 
 
+def test_a_context_is_without_the_files_that_are_shared(tmp_path: Path) -> None:
+    model = data.local(tmp_path)
+    for name in model.files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    whole = context.of_image(data.image(model), dockerfile="")
+    lean = context.of_image(data.image(model), dockerfile="", files_are_shared=True)
+    shared = {f"files/embedder/{entry.path}" for entry in context.of_model_files(model).entries}
+    assert {entry.path for entry in whole.entries} - {entry.path for entry in lean.entries} == {
+        "files",
+        "files/embedder",
+        *shared,
+    }
+
+
 def test_an_image_s_context_has_what_its_stages_mount(tmp_path: Path) -> None:
     image = data.image(data.local(tmp_path), data.fetched())
     entries = {entry.path: entry.source for entry in context.of_image(image, dockerfile="FROM x\n").entries}
     assert entries["Dockerfile"] == b"FROM x\n"
-    assert entries["models/embedder/files/onnx/model.onnx"] == tmp_path / "onnx/model.onnx"
+    assert entries["files/embedder/onnx/model.onnx"] == tmp_path / "onnx/model.onnx"
     assert entries["models/embedder/cache/hub/models--local--embedder/refs/main"] == b"a" * 40
     request = entries["models/reranker/fetch.json"]
     assert isinstance(request, bytes)

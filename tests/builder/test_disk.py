@@ -50,13 +50,13 @@ def test_a_first_build_takes_stages_layers_contexts_and_packages() -> None:
     }
 
 
-def test_images_share_stages_and_layers_but_not_contexts() -> None:
+def test_images_share_stages_layers_and_what_was_sent() -> None:
     need = disk.predict([data.image(LOCAL), data.image(LOCAL, name="other")])
     assert dict(need.parts) == {
         "models in their stages": EACH_BYTES,
         "models in layers": EACH_BYTES,
         "kept for the next fetch": 0,
-        "contexts": 2 * EACH_BYTES,
+        "contexts": EACH_BYTES,
         "the server": SERVER_BYTES,
         "the Hub's client": 0,
     }

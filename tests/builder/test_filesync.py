@@ -7,7 +7,7 @@ import pytest
 from builder import context, filesync, wire
 from builder.context import SOURCE_DATE_EPOCH, Context, Entry, assemble
 from builder.filesync import PacketType
-from builder.session import CallError
+from builder.grpc import CallError
 
 
 class Receiver:
@@ -100,6 +100,17 @@ def test_numbers_count_only_the_entries_told() -> None:
     receiver = Receiver(ask(PacketType.REQUEST, identifier=0), FINISH, followpaths=["z"])
     filesync.serve(CONTEXT, receiver)
     assert receiver.data() == [(0, b"end"), (0, b"")]
+
+
+def test_a_tree_is_served_by_its_name() -> None:
+    receiver = Receiver(FINISH, dir_name=["other"])
+    filesync.serving({"context": CONTEXT, "other": assemble({"weights": b"x"})})(receiver)
+    assert receiver.paths() == ["weights"]
+
+
+def test_a_name_that_is_not_served_is_refused() -> None:
+    with pytest.raises(CallError, match="there is no `files-absent` to send"):
+        filesync.serving({"context": CONTEXT})(Receiver(FINISH, dir_name=["files-absent"]))
 
 
 def test_a_path_beyond_ascii_comes_escaped() -> None:

@@ -77,7 +77,7 @@ def test_a_variant_says_which_processors_may_run_it(folder: Path) -> None:
     ]
     rows = done.answers(stage.padded(stage.texts()), graph="model.int8-vnni.onnx")
     exact = [stage.states_of(ids).mean(axis=0) for ids in stage.texts()]
-    assert stage.cosines(rows, np.array(exact)).min() > 0.999
+    assert stage.cosines(rows, np.array(exact)).min() > stage.VNNI_LEAST - 0.0005
 
 
 def test_a_variant_that_cannot_be_made_is_told(folder: Path) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tests.builder import optimizer_stage as stage
 
 INT8, VNNI, Q4 = ({"quantize": name} for name in ("int8", "int8-vnni", "q4"))
-LEAST = {"int8": 0.999, "int8-vnni": 0.9995, "q4": 0.99}
+LEAST = {"int8": 0.999, "int8-vnni": stage.VNNI_LEAST, "q4": 0.99}
 
 
 @pytest.fixture

@@ -60,6 +60,16 @@ def test_no_secret_is_an_argument_or_a_variable(image: ImagePlan) -> None:
     )
 
 
+def test_shared_files_are_asked_for_by_their_name_and_nothing_else_differs() -> None:
+    whole, lean = (
+        render.dockerfile(IMAGES["both"], version="1.2.3", files_are_shared=shared).splitlines()
+        for shared in (False, True)
+    )
+    changed = [(before, after) for before, after in zip(whole, lean, strict=True) if before != after]
+    mount = "RUN --network=none --mount=type=bind,{},target=/files \\"
+    assert changed == [(mount.format("source=files/embedder"), mount.format("from=files-embedder"))]
+
+
 def test_a_dockerfile_of_weights_is_as_it_was(golden: Golden) -> None:
     golden.check(render.dockerfile(WEIGHTS, version="1.2.3"), "Dockerfile.weights")
 

@@ -11,7 +11,8 @@ from h2.events import DataReceived, ResponseReceived, SettingsAcknowledged, Stre
 from h2.settings import SettingCodes
 
 from builder.errors import InternalError
-from builder.session import Call, CallError, Session, Status, Streaming, Unary
+from builder.grpc import Call, CallError, Status
+from builder.session import Session, Streaming, Unary
 from builder.stream import PlainStream
 
 TIMEOUT_S = 20

@@ -33,6 +33,12 @@ def test_a_number_cut_short_is_refused() -> None:
         wire.read_varint(BytesIO(b"\xac"))
 
 
+def test_a_map_is_an_entry_for_each_key() -> None:
+    message = wire.mapping(7, {"target": "runtime", "a": ""})
+    assert message == wire.field(7, b"\x0a\x01a\x12\x00") + wire.field(7, b"\x0a\x06target\x12\x07runtime")
+    assert wire.texts(wire.parse(message), 7) == {"a": "", "target": "runtime"}
+
+
 def test_fields_are_grouped_by_number_in_their_order() -> None:
     message = wire.field(1, 150) + wire.field(2, "testing") + wire.field(1, 7) + wire.field(20, b"\x00")
     assert wire.parse(message) == {1: [150, 7], 2: [b"testing"], 20: [b"\x00"]}
