@@ -58,6 +58,7 @@ PHASES = {
     "asking for the base": Phase(hold=of_engine("GET /.*/images/debian"), is_told=False),
     "asking the registry": Phase(hold=of_registry("POST", "/blobs/uploads/$"), is_told=False),
     "opening the session": Phase(hold=of_engine("POST /.*/session")),
+    "asking for a build": Phase(hold=of_engine("POST /.*/grpc")),
     "building": Phase(hold=of_hub(f"/content-network/*/{GRAPH}", sent_bytes=200_000)),
     "creating the container": Phase(hold=of_engine("POST /.*/containers/create"), kind="server"),
     "starting the container": Phase(hold=of_engine("POST /.*/containers/.*/start"), kind="server"),
