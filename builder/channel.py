@@ -15,15 +15,24 @@ class Channel(Connection):
 
     def open(self, method: str, message: bytes) -> Call:
         """Open a call of one message; raises CallCancelledError where the connection is lost."""
+        call = self._begun(method)
+        try:
+            call.send(message)
+            with self._writing():
+                self._http.end_stream(call.stream_id)
+                self._flush()
+        except CallCancelledError:
+            if not call.half_closed:  # otherwise it was answered without a look at the message
+                raise
+        return call
+
+    def _begun(self, method: str) -> Call:
         with self._writing():
             if self._lost:
                 raise CallCancelledError
             stream_id = self._http.get_next_available_stream_id()
             self._calls[stream_id] = call = Call(self, stream_id=stream_id, headers=_request_headers(method))
             self._send_headers(call, _request_headers(method))
-        call.send(message)
-        with self._writing():
-            self._http.end_stream(call.stream_id)
             self._flush()
         return call
 

@@ -146,7 +146,7 @@ class Connection:
             self._changed.wait_for(lambda: call.messages or call.half_closed or call.cancelled)
             if call.messages:
                 return call.messages.popleft()
-            if call.cancelled:
+            if not call.half_closed:
                 raise CallCancelledError
             return None
 

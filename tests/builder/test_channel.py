@@ -2,9 +2,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived
 
 from builder import channel
 from builder.channel import Channel
@@ -76,6 +81,23 @@ def test_a_method_that_is_not_served_is_an_error() -> None:
     with connected() as opened, pytest.raises(CallError, match="/test/Absent is not served") as caught:
         list(channel.answers(opened.open("/test/Absent", b"")))
     assert caught.value.status == Status.UNIMPLEMENTED
+
+
+def test_a_refusal_that_does_not_wait_for_the_message_is_that_error() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)  # for what this server reads no more
+    server = H2Connection(H2Configuration(client_side=False))
+    server.initiate_connection()
+    with theirs, Channel(PlainStream(ours, timeout_s=TIMEOUT_S)) as opened:
+        opening = ThreadPoolExecutor(1).submit(opened.open, "/test/Refuse", bytes(1_000_000))
+        while not any(isinstance(event, RequestReceived) for event in server.receive_data(theirs.recv(65536))):
+            pass
+        trailers = [(":status", "200"), ("grpc-status", "5"), ("grpc-message", "absent")]
+        server.send_headers(1, trailers, end_stream=True)
+        server.reset_stream(1, ErrorCodes.NO_ERROR)
+        theirs.sendall(server.data_to_send())
+        with pytest.raises(CallError, match="absent"):
+            list(channel.answers(opening.result(TIMEOUT_S)))
 
 
 def test_an_abort_from_another_thread_ends_what_waits_and_what_begins_later() -> None:
