@@ -155,7 +155,9 @@ def upgrade(
         answer += data
     head, _, rest = answer.partition(b"\r\n\r\n")
     if head.split(maxsplit=2)[1] != b"101":
-        raise FailedError(f"the engine does not open a {protocol} stream: {rest.decode(errors='replace').strip()}")
+        hint = f"a proxy before the engine has to let `POST {path}` through"
+        reason = rest.decode(errors="replace").strip()
+        raise FailedError(f"the engine does not open a {protocol} stream: {reason}", hint=hint)
     return _Resumed(stream, read=rest)
 
 

@@ -48,9 +48,10 @@ def test_a_refused_upgrade_tells_the_reason() -> None:
     stream, peer = pair()
     with peer:
         peer.sendall(b'HTTP/1.1 400 Bad Request\r\n\r\n{"message":"no"}')
-        with pytest.raises(FailedError, match='does not open a h2c stream: {"message":"no"}'):
+        with pytest.raises(FailedError, match='does not open a h2c stream: {"message":"no"}') as caught:
             upgrade(stream, "/session", protocol="h2c")
         stream.close()
+    assert caught.value.hint == "a proxy before the engine has to let `POST /session` through"
 
 
 def test_a_connection_that_ends_before_the_answer_is_an_error() -> None:
