@@ -132,12 +132,10 @@ def build(engine: Engine, request: BuildRequest, *, on_event: OnEvent, cancellat
 
 def _build_once(engine: Engine, request: BuildRequest, *, emit: OnEvent, cancellation: Cancellation) -> str:
     session_id = uuid4().hex
-    unary = _services(request.secrets, emit)
     trees = dict.fromkeys(("context", "dockerfile"), request.context)  # the frontend asks for both
-    streaming: Mapping[str, Streaming] = {filesync.METHOD: filesync.serving(trees)}
-    stream = engine.open_session(session_headers(session_id, request.shared_key, [*unary, *streaming]))
+    services = _services(request.secrets, emit)
     with (
-        Session(stream, unary=unary, streaming=streaming) as session,
+        open_session(engine, session_id, shared_key=request.shared_key, trees=trees, services=services) as session,
         Channel(engine.open_control()) as control,  # whose end stops the build on the engine
         cancellation.calling(control.abort),
     ):
@@ -177,7 +175,7 @@ def failure(tracker: StepTracker, message: str) -> BuildFailedError | Unreachabl
 
 
 def _services(secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary]:
-    """Make the handlers that the engine calls for health, secrets and registry logins."""
+    """Make the handlers that the engine calls for secrets and registry logins."""
 
     def secret(message: bytes) -> bytes:
         name = wire.text(wire.parse(message), 1)
@@ -191,31 +189,48 @@ def _services(secrets: Mapping[str, bytes], emit: OnEvent) -> Mapping[str, Unary
             emit(WarningEvent(message=found.warning))
         return wire.field(1, found.username) + wire.field(2, found.secret)
 
-    return {HEALTH: lambda _: SERVING, SECRETS: secret, CREDENTIALS: login}
+    return {SECRETS: secret, CREDENTIALS: login}
 
 
 def _solve_request(request: BuildRequest, *, session_id: str) -> SolveRequest:
     """Put the request as the attributes of BuildKit's Dockerfile frontend."""
     arguments = {**request.build_arguments, "SOURCE_DATE_EPOCH": str(request.source_date_epoch)}
+    network_mode = "" if request.network_mode == "default" else request.network_mode
+    wishes = {"target": request.target, "platform": request.platform, "force-network-mode": network_mode}
     attributes = {
-        "target": request.target,
-        "platform": request.platform,
-        "force-network-mode": "" if request.network_mode == "default" else request.network_mode,
+        **{name: value for name, value in wishes.items() if value},
+        **({"no-cache": ""} if request.no_cache else {}),  # empty: of every stage
         "image-resolve-mode": "pull" if request.pull else "default",
         **{f"label:{name}": value for name, value in request.labels.items()},
         **{f"build-arg:{name}": value for name, value in arguments.items()},
     }
-    given = {name: value for name, value in attributes.items() if value or ":" in name}
     return SolveRequest(
         session_id=session_id,
-        attributes={**given, **({"no-cache": ""} if request.no_cache else {})},  # empty: of every stage
+        attributes=attributes,
         inputs=request.inputs,
         uses_host_network=request.network_mode == "host",
     )
 
 
-def session_headers(session_id: str, shared_key: str, methods: list[str]) -> list[tuple[str, str]]:
-    """Return what the engine is told of a session: the methods that it may call on it."""
+def open_session(
+    engine: Engine,
+    session_id: str,
+    *,
+    shared_key: str,
+    trees: Mapping[str, Context],
+    services: Mapping[str, Unary] | None = None,
+) -> Session:
+    """Open the session that sends `trees` by their names, and in which the engine may call `services`; to be entered.
+
+    What the engine has of the place that `shared_key` names is not sent again.
+    """
+    unary = {HEALTH: lambda _: SERVING, **(services or {})}
+    streaming: Mapping[str, Streaming] = {filesync.METHOD: filesync.serving(trees)}
+    stream = engine.open_session(_session_headers(session_id, shared_key, [*unary, *streaming]))
+    return Session(stream, unary=unary, streaming=streaming)
+
+
+def _session_headers(session_id: str, shared_key: str, methods: list[str]) -> list[tuple[str, str]]:
     return [
         ("X-Docker-Expose-Session-Uuid", session_id),
         ("X-Docker-Expose-Session-Name", "build-image"),

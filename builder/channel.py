@@ -27,12 +27,13 @@ class Channel(Connection):
         return call
 
     def _begun(self, method: str) -> Call:
+        headers = _request_headers(method)
         with self._writing():
             if self._lost:
                 raise CallCancelledError
             stream_id = self._http.get_next_available_stream_id()
-            self._calls[stream_id] = call = Call(self, stream_id=stream_id, headers=_request_headers(method))
-            self._send_headers(call, _request_headers(method))
+            self._calls[stream_id] = call = Call(self, stream_id=stream_id, headers=headers)
+            self._send_headers(call, headers)
             self._flush()
         return call
 

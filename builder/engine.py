@@ -56,7 +56,6 @@ __all__ = [
     "Engine",
     "ExecResult",
     "ImageDetails",
-    "JsonStream",
 ]
 
 TIMEOUT_S = 60

@@ -2,17 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 
 class Response(Protocol):
     """What is used of a `requests.Response`."""
-
-    @property
-    def raw(self) -> Any:  # noqa: ANN401 - urllib3's, whose `shutdown` ends a read in another thread
-        """The response below."""
 
     def iter_content(self, *, chunk_size: None) -> Iterator[bytes]:
         """Yield the body as it arrives."""
@@ -22,7 +18,7 @@ class Response(Protocol):
 
 
 class JsonStream:
-    """The messages of a response; iterate in one thread, abort from any.
+    """The messages of a response.
 
     `translated` is the context in which the response's own errors become ours.
     """
@@ -47,9 +43,3 @@ class JsonStream:
                 yield from (json.loads(line) for line in lines if line.strip())
             if rest.strip():
                 raise ConnectionResetError("the last message is cut short")
-
-    def abort(self) -> None:
-        """End the iteration in another thread with an error."""
-        # it has ended by itself meanwhile; urllib3 has three ways to say so
-        with suppress(OSError, ValueError, RuntimeError):
-            self._response.raw.shutdown()

@@ -5,11 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from builder import context, filesync, llb
-from builder.buildkit import HEALTH, SERVING, session_headers
+from builder import buildkit, context, llb
 from builder.engine import Engine
 from builder.lock import LockedModel
-from builder.session import Session
 
 
 @contextmanager
@@ -24,9 +22,7 @@ def opened(engine: Engine, models: Iterable[LockedModel], *, place: Path) -> Ite
         yield {}
         return
     session_id = uuid4().hex
-    stream = engine.open_session(session_headers(session_id, str(place.resolve()), [HEALTH, filesync.METHOD]))
-    handlers = {filesync.METHOD: filesync.serving(trees)}
-    with Session(stream, unary={HEALTH: lambda _: SERVING}, streaming=handlers):
+    with buildkit.open_session(engine, session_id, shared_key=str(place.resolve()), trees=trees):
         yield {name: _definition(name, session_id) for name in trees}
 
 

@@ -13,7 +13,6 @@ class Response:
 
     def __init__(self, messages: Sequence[dict[str, Any]]) -> None:
         self._messages = messages
-        self.raw = None
 
     def iter_content(self, *, chunk_size: None) -> Iterator[bytes]:  # noqa: ARG002 - as `requests` has it
         yield from (json.dumps(message).encode() + b"\n" for message in self._messages)

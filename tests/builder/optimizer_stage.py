@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from runtime import processor
 from templates.stages import optimize_model
+from templates.stages.optimize_quantize import QUANTIZATIONS
 
 GRAPH = "onnx/model.onnx"
 HIDDEN = 32
@@ -21,7 +22,7 @@ INNER = 48
 WORDS = 1200  # enough for a table to be worth its bytes
 LENGTHS = (7, 3, 5)
 # What 8-bit weights keep of an answer. Without VNNI pairs of products overflow, which is why the server leaves them.
-VNNI_LEAST = 0.9995 if {"avx512_vnni", "avx_vnni"} & processor.flags() else 0.95
+VNNI_LEAST = 0.9995 if processor.flags().intersection(QUANTIZATIONS["int8-vnni"].flags) else 0.95
 NOTHING: Mapping[str, Any] = {
     "graph": False,
     "attention": False,

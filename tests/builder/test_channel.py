@@ -1,9 +1,7 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from h2.config import H2Configuration
@@ -14,24 +12,8 @@ from h2.events import RequestReceived
 from builder import channel
 from builder.channel import Channel
 from builder.grpc import Call, CallCancelledError, CallError, Status
-from builder.session import Session, Streaming, Unary
 from builder.stream import PlainStream
-
-TIMEOUT_S = 20
-
-
-@contextmanager
-def connected(
-    unary: Mapping[str, Unary] | None = None, streaming: Mapping[str, Streaming] | None = None
-) -> Iterator[Channel]:
-    """A channel to a server of the other side, over a real socket."""
-    ours, theirs = socket.socketpair()
-    served = PlainStream(theirs, timeout_s=TIMEOUT_S)
-    with (
-        Session(served, unary=unary or {}, streaming=streaming or {}),
-        Channel(PlainStream(ours, timeout_s=TIMEOUT_S)) as opened,
-    ):
-        yield opened
+from tests.builder.calls import TIMEOUT_S, connected
 
 
 def count(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""Messages of a real answer over HTTP, to its end and beyond."""
+"""Messages of a real answer over HTTP, to its end."""
 
 import threading
 from collections.abc import Iterator
@@ -36,9 +36,9 @@ def address() -> Iterator[str]:
         thread.join()
 
 
-def test_what_has_ended_by_itself_can_be_aborted_still(address: str) -> None:
-    with requests.Session() as session:
-        with JsonStream(session.get(address, stream=True), translated=nullcontext) as messages:
-            assert list(messages) == [{"stream": "one"}, {"stream": "two"}]
-            messages.abort()
-        messages.abort()
+def test_each_line_is_a_message(address: str) -> None:
+    with (
+        requests.Session() as session,
+        JsonStream(session.get(address, stream=True), translated=nullcontext) as messages,
+    ):
+        assert list(messages) == [{"stream": "one"}, {"stream": "two"}]

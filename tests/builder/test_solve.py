@@ -1,17 +1,14 @@
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 
 from builder import wire
 from builder.channel import Channel
 from builder.grpc import Call, CallError, Status
-from builder.session import Session, Unary
+from builder.session import Unary
 from builder.solve import SOLVE, STATUS, Solve, SolveRequest
-from builder.stream import PlainStream
+from tests.builder.calls import connected
 
-TIMEOUT_S = 20
 REQUEST = SolveRequest(
     session_id="s1", attributes={"target": "runtime", "no-cache": ""}, inputs={"files-a": b"definition"}
 )
@@ -34,15 +31,8 @@ class Control:
         for status in (b"one", b"two"):
             call.send(status)
 
-    @contextmanager
-    def connected(self) -> Iterator[Channel]:
-        ours, theirs = socket.socketpair()
-        served = PlainStream(theirs, timeout_s=TIMEOUT_S)
-        with (
-            Session(served, unary={SOLVE: self.solved}, streaming={STATUS: self.status}),
-            Channel(PlainStream(ours, timeout_s=TIMEOUT_S)) as channel,
-        ):
-            yield channel
+    def connected(self) -> AbstractContextManager[Channel]:
+        return connected({SOLVE: self.solved}, {STATUS: self.status})
 
 
 def image(_: bytes) -> bytes:
