@@ -28,10 +28,20 @@ class Phase:
     may_arrive: bool = False  # whether the engine goes on with the one request that it is at
 
 
-def of_hub(path: str, *, sent_bytes: int | None = None) -> Callable[[Workshop], Callable[[float], bool]]:
+def of_hub(path: str) -> Callable[[Workshop], Callable[[float], bool]]:
     def hold(workshop: Workshop) -> Callable[[float], bool]:
-        fault = Silence() if sent_bytes is None else BodyFault(sent_bytes=sent_bytes, is_silent=True)
-        workshop.hub.inject(fault, path=path, times=None)
+        workshop.hub.inject(Silence(), path=path, times=None)
+        return workshop.hub.fell_silent.wait
+
+    return hold
+
+
+def of_download(path: str, *, arrived_bytes: int) -> Callable[[Workshop], Callable[[float], bool]]:
+    """Hold a download up when it asks for what follows its first bytes: these are certain to have arrived by then."""
+
+    def hold(workshop: Workshop) -> Callable[[float], bool]:
+        workshop.hub.inject(BodyFault(sent_bytes=arrived_bytes), path=path)
+        workshop.hub.inject(BodyFault(sent_bytes=0, is_silent=True), path=path, times=None)
         return workshop.hub.fell_silent.wait
 
     return hold
@@ -59,7 +69,7 @@ PHASES = {
     "asking the registry": Phase(hold=of_registry("POST", "/blobs/uploads/$"), is_told=False),
     "opening the session": Phase(hold=of_engine("POST /.*/session")),
     "asking for a build": Phase(hold=of_engine("POST /.*/grpc")),
-    "building": Phase(hold=of_hub(f"/content-network/*/{GRAPH}", sent_bytes=200_000)),
+    "building": Phase(hold=of_download(f"/content-network/*/{GRAPH}", arrived_bytes=200_000)),
     "creating the container": Phase(hold=of_engine("POST /.*/containers/create"), kind="server"),
     "starting the container": Phase(hold=of_engine("POST /.*/containers/.*/start"), kind="server"),
     "testing": Phase(hold=of_engine("POST /.*/exec/.*/start"), kind="server"),
