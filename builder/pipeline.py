@@ -204,16 +204,15 @@ def _local_models(plan: Plan, settings: Settings) -> list[LockedModel]:
 def _make_all(plan: Plan, maker: Maker) -> tuple[ImageResult, ...]:
     """Make the images, as many at a time as is asked for; where that is interrupted, every build is cancelled."""
     with ThreadPoolExecutor(max_workers=maker.settings.jobs, thread_name_prefix="image") as workers:
-        futures = [workers.submit(maker.make, image) for image in plan.images]
         try:
+            futures = [workers.submit(maker.make, image) for image in plan.images]
             _wait(futures)
         except KeyboardInterrupt:
             maker.console.say("interrupted: stopping the builds and removing the containers")
             raise
-        finally:  # whether that was an interrupt or a bug, nothing goes on without us
-            if not all(future.done() for future in futures):
-                maker.cancellation.cancel()
-                workers.shutdown(cancel_futures=True)
+        finally:  # whether that was an interrupt, a bug or the end, nothing goes on without us
+            workers.shutdown(wait=False, cancel_futures=True)  # first, or a worker set free takes the next image
+            maker.cancellation.cancel()
     return tuple(future.result() for future in futures)
 
 
