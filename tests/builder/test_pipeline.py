@@ -3,6 +3,7 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -79,6 +80,15 @@ class InterruptedMaker:
         self._has_begun_another.wait(0.5)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Hear SIGINT, also where the tests are a background job of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("after_s", [0, 0.2])  # while the images are handed out, and later
 def test_no_image_begins_after_an_interrupt(after_s: float, tmp_path: Path) -> None:
     maker, model = InterruptedMaker(after_s=after_s), data.local(tmp_path)
